@@ -1,0 +1,99 @@
+"""Balls: their truth, their estimate from a probability map, in received pixels.
+
+Estimation: connected blobs of label pixels where the ball's probability reaches a threshold; the blob's centroid is
+weighted by probability over the blob and its one-pixel rim, so that it is finer than the label grid.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from minisegnet_core.geometry import STRIDE, label_to_image
+
+
+@dataclass(frozen=True)
+class Ball:
+    """A ball seen in an image.
+
+    x, y: probability-weighted centroid, pixels of the received image; radius: of the circle of the same area, in
+    received pixels; confidence: the blob's highest probability, 0..1.
+    """
+
+    x: float
+    y: float
+    radius: float
+    confidence: float
+
+    def scaled(self, scale_x: float, scale_y: float | None = None) -> Ball:
+        """The same ball in an image resized by these factors (received over network size), pixel centres at integers."""
+        scale_y = scale_x if scale_y is None else scale_y
+        return Ball(
+            (self.x + 0.5) * scale_x - 0.5,
+            (self.y + 0.5) * scale_y - 0.5,
+            self.radius * math.sqrt(scale_x * scale_y),
+            self.confidence,
+        )
+
+
+@dataclass(frozen=True)
+class BallTruth:
+    """A ball as it truly is.
+
+    x, y, radius: the whole ball's projected outline, pixels of the image; visible: unoccluded share of the outline's
+    area inside the image's unbounded plane, 0..1; visible_x, visible_y: centroid of the visible part.
+    """
+
+    x: float
+    y: float
+    radius: float
+    visible: float
+    visible_x: float
+    visible_y: float
+
+
+def find_balls(
+    probability: NDArray[np.float32], *, threshold: float = 0.5, minimum_area: float = 1.0, most: int = 5
+) -> tuple[Ball, ...]:
+    """Finds balls in a ball-probability map.
+
+    Args:
+        probability: (h, w) float32, 0..1, on the label grid.
+        threshold: probability from which a label pixel can belong to a blob, 0..1.
+        minimum_area: smallest sum of probabilities over a blob, in label pixels.
+        most: number of balls returned at most.
+
+    Returns:
+        Balls in received pixels, the best first: the one with the largest sum of probabilities over its blob, weighted
+        by the blob's highest probability.
+    """
+    mask = (probability >= threshold).astype(np.uint8)
+    count, blobs, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    found: list[tuple[float, Ball]] = []
+    for index in range(1, count):
+        left, top, width, height = (int(v) for v in stats[index, :4])
+        # One label pixel of rim holds the partial coverage that makes the centroid finer than the grid.
+        y0, x0 = max(top - 1, 0), max(left - 1, 0)
+        window = np.s_[y0 : top + height + 1, x0 : left + width + 1]
+        blob = blobs[window] == index
+        core = float(probability[window][blob].sum())
+        if core < minimum_area:
+            continue
+        rim = cv2.dilate(blob.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & (blobs[window] == 0)
+        weights = np.where(blob | rim, probability[window], 0).astype(np.float64)
+        total = float(weights.sum())
+        ys, xs = np.mgrid[y0 : y0 + weights.shape[0], x0 : x0 + weights.shape[1]]
+        confidence = float(probability[window][blob].max())
+        ball = Ball(
+            x=label_to_image(float((weights * xs).sum()) / total),
+            y=label_to_image(float((weights * ys).sum()) / total),
+            radius=STRIDE * math.sqrt(total / math.pi),
+            confidence=confidence,
+        )
+        found.append((core * confidence, ball))
+    found.sort(key=lambda pair: -pair[0])
+    return tuple(ball for _, ball in found[:most])

@@ -1,0 +1,152 @@
+"""Model files for PyTorch: weights with all that belongs to them, read without executing anything from the file.
+
+A checkpoint is a safetensors file; classes, preprocessing and training record stand as JSON in its metadata. Training
+keeps its own state, ``last.ckpt``, in PyTorch's format and reads it with ``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from minisegnet_core.classes import ClassSet
+from minisegnet_core.errors import ConfigurationError, ModelError
+from minisegnet_core.model import MiniSegNet
+from minisegnet_core.preprocessing import FORMAT, Preprocessing
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """What belongs to a model beside its weights.
+
+    training: how it was made (schedule, data, metrics), as plain JSON values; for people and reports.
+    """
+
+    classes: ClassSet
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def to_metadata(self) -> dict[str, str]:
+        """As text values, as model files keep it: safetensors and ONNX alike."""
+        return {
+            'format': FORMAT,
+            'classes': json.dumps(self.classes.to_list()),
+            'preprocessing': json.dumps(self.preprocessing.to_dict()),
+            'training': json.dumps(self.training),
+        }
+
+
+def record_from_metadata(metadata: Mapping[str, str], path: Path) -> ModelRecord:
+    """Inverse of :meth:`ModelRecord.to_metadata`.
+
+    Raises:
+        ModelError: the metadata is not ours, or of another version.
+    """
+    if metadata.get('format') != FORMAT:
+        raise ModelError(
+            f'{path} is no model of this version (format {metadata.get("format")!r}, expected {FORMAT!r}); '
+            'make one with `minisegnet train`'
+        )
+    try:
+        return ModelRecord(
+            ClassSet.from_list(json.loads(metadata['classes'])),
+            Preprocessing.from_dict(json.loads(metadata['preprocessing'])),
+            json.loads(metadata['training']),
+        )
+    except (KeyError, json.JSONDecodeError, ConfigurationError) as error:
+        raise ModelError(f'the metadata of {path} is damaged: {error}') from error
+
+
+def save_checkpoint(path: Path, model: MiniSegNet, record: ModelRecord, *, half: bool = False) -> None:
+    """Writes weights and record as safetensors; never half a file.
+
+    Args:
+        half: floating-point weights as float16, half the size.
+    """
+    state = {
+        key: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
+        for key, value in model.state_dict().items()
+    }
+    temporary = path.with_name(path.name + '.part')
+    save_file(state, temporary, record.to_metadata())
+    temporary.replace(path)
+
+
+def load_checkpoint(path: Path | str) -> tuple[MiniSegNet, ModelRecord]:
+    """The network (float32, evaluation mode) and record of a checkpoint or of a training's ``last.ckpt``.
+
+    Raises:
+        ModelError: missing, damaged, or of another format.
+    """
+    path = Path(path)
+    metadata = _read_metadata(path)
+    record = record_from_metadata(metadata, path)
+    model = MiniSegNet(len(record.classes))
+    try:
+        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in read_state_dict(path).items()})
+    except RuntimeError as error:
+        raise ModelError(f'the weights of {path} do not fit the network: {error}') from error
+    return model.eval(), record
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file, of ``last.ckpt``, or of a PyTorch ``.pth``; no code of the file is executed.
+
+    Raises:
+        ModelError: missing, damaged, or of another format.
+    """
+    _require_file(path)
+    if path.suffix == '.safetensors':
+        try:
+            with safe_open(path, 'pt') as file:
+                return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f'{path} is damaged or no safetensors file: {error}') from error
+    content = read_training_state(path)
+    state = content.get('model', content)
+    if not all(isinstance(value, Tensor) for value in state.values()):
+        raise ModelError(f'{path} holds no state dict of tensors')
+    return dict(state)
+
+
+def read_training_state(path: Path) -> dict[str, Any]:
+    """Content of a ``.ckpt`` or ``.pth`` file, read with ``weights_only=True``.
+
+    Raises:
+        ModelError: missing, damaged, of another format, or wanting to execute code.
+    """
+    _require_file(path)
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f'{path} is damaged, no PyTorch file, or holds more than tensors: {reason}') from error
+    if not isinstance(content, dict):
+        raise ModelError(f'{path} holds no dictionary')
+    return content
+
+
+def _read_metadata(path: Path) -> Mapping[str, str]:
+    _require_file(path)
+    if path.suffix != '.safetensors':
+        metadata = read_training_state(path).get('record', {})
+        return metadata if isinstance(metadata, dict) else {}
+    try:
+        with safe_open(path, 'pt') as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f'{path} is damaged or no safetensors file: {error}') from error
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise ModelError(f'there is no model file {path}')

@@ -1,0 +1,117 @@
+"""The program ``minisegnet`` and what all its commands share: errors as one sentence, exit codes, Ctrl-C.
+
+A command is a function ``main(argv, prog) -> int`` made with :func:`command` and registered in the entry-point group
+``minisegnet.commands``; it is imported only when it is called. The same functions are the executables of the ROS package.
+
+Exit codes: 0 done; 1 asked for and not reached (a threshold failed); 2 wrong usage or input; 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint, entry_points
+
+from minisegnet_core import __version__
+from minisegnet_core.errors import MinisegnetError
+
+COMMAND_GROUP = 'minisegnet.commands'
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+Main = Callable[[Sequence[str], str], 'int | None']
+
+
+def command(main: Main) -> Callable[..., int]:
+    """Makes ``main(argv, prog)`` an executable: it prints errors of ours as one sentence and returns the exit code.
+
+    The result takes ``argv`` (default: the process's own) and ``prog`` (the name that help texts show).
+    """
+
+    @functools.wraps(main)
+    def run(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+        arguments = sys.argv[1:] if argv is None else list(argv)
+        name = prog or os.path.basename(sys.argv[0])
+        try:
+            return main(without_ros_arguments(arguments), name) or 0
+        except MinisegnetError as error:
+            print(f'{name}: {error}', file=sys.stderr)
+            return EXIT_USAGE
+        except KeyboardInterrupt:
+            print(f'{name}: stopped by Ctrl-C', file=sys.stderr)
+            return EXIT_INTERRUPTED
+        except BrokenPipeError:  # `minisegnet ... | head` is no error of ours
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
+    return run
+
+
+def without_ros_arguments(argv: Sequence[str]) -> list[str]:
+    """``argv`` less every ``--ros-args ... [--]`` section, which launch adds to whatever it starts."""
+    kept: list[str] = []
+    in_ros = False
+    for argument in argv:
+        if argument == '--ros-args':
+            in_ros = True
+        elif in_ros:
+            in_ros = argument != '--'
+        else:
+            kept.append(argument)
+    return kept
+
+
+def _summary(entry: EntryPoint) -> str:
+    """First line of the docstring of the command's module, without importing it would need its source; so import it."""
+    try:
+        documentation = entry.load().__doc__ or ''
+    except ImportError as error:
+        return f'(not available here: {error})'
+    return documentation.strip().splitlines()[0] if documentation.strip() else ''
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``minisegnet COMMAND ...``: finds the command and hands over."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    commands = {entry.name: entry for entry in entry_points(group=COMMAND_GROUP)}
+    parser = argparse.ArgumentParser(
+        prog='minisegnet',
+        description='Fast semantic segmentation for robot soccer: render scenes, train, export, evaluate, run.',
+        epilog='minisegnet COMMAND --help tells more about one command.',
+        add_help=False,
+    )
+    parser.add_argument('-h', '--help', action='store_true', help='show this help and exit')
+    parser.add_argument('--version', action='version', version=f'minisegnet {__version__}')
+    parser.add_argument('command', nargs='?', metavar='COMMAND', help='one of those below')
+    if arguments and not arguments[0].startswith('-'):
+        name = arguments[0]
+        if name in commands:
+            try:
+                run = commands[name].load()
+            except ImportError as error:
+                print(f'minisegnet {name}: {_missing_hint(error)}', file=sys.stderr)
+                return EXIT_USAGE
+            return int(run(arguments[1:], f'minisegnet {name}'))
+        near = difflib.get_close_matches(name, commands, n=1)
+        hint = f' (did you mean {near[0]}?)' if near else ''
+        print(f'minisegnet: there is no command {name!r}{hint}; there are: {", ".join(commands)}', file=sys.stderr)
+        return EXIT_USAGE
+    parsed = parser.parse_args(arguments)
+    parser.print_help()
+    print('\ncommands:')
+    for name in sorted(commands):
+        print(f'  {name:18} {_summary(commands[name])}')
+    return 0 if parsed.help else EXIT_USAGE
+
+
+def _missing_hint(error: ImportError) -> str:
+    missing = error.name or str(error)
+    if missing.split('.')[0] in ('torch', 'torchvision', 'onnx', 'safetensors'):
+        return f'{missing} is not installed; training and export need it: pip install "minisegnet_ros[train]"'
+    if missing.split('.')[0] in ('rclpy', 'sensor_msgs', 'std_msgs'):
+        return f'{missing} is not installed; the node needs ROS 2: source its setup file first'
+    return str(error)

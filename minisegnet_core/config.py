@@ -1,0 +1,123 @@
+"""Settings of a training, as validated dataclasses; ``config/train.yaml`` holds the same values.
+
+Contradictions are found here, before any data or weights are touched, and named by the setting's own name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from minisegnet_core.errors import ConfigurationError
+
+Policy = Literal['triangular', 'one_cycle', 'fixed']
+Resolution = Literal['half', 'full']
+Precision = Literal['auto', 'float32', 'bfloat16', 'float16']
+
+
+@dataclass
+class StageConfig:
+    """One stage of the schedule.
+
+    Args:
+        epochs: number of passes over the training images; 0 leaves the stage out.
+        resolution: half trains on the half-resolution copy of the data set, full on its images.
+        encoder: frozen keeps encoder weights and batch-norm statistics as they are, trained trains all.
+        lr: highest learning rate of the stage.
+        base_lr: lowest learning rate of the stage; the policy moves between the two.
+        policy: triangular (Smith 2017, one triangle every cycle_epochs), one_cycle (one rise and one long fall to
+            base_lr / 10 over the whole stage), or fixed (lr throughout).
+        cycle_epochs: epochs of one triangle.
+        batch_size: images per optimizer step.
+    """
+
+    epochs: int = 30
+    resolution: Resolution = 'half'
+    encoder: Literal['frozen', 'trained'] = 'trained'
+    lr: float = 1e-3
+    base_lr: float = 1e-4
+    policy: Policy = 'triangular'
+    cycle_epochs: float = 5.0
+    batch_size: int = 16
+
+    def check(self, name: str) -> None:
+        """Raises ConfigurationError for values out of range, naming them ``name.setting``."""
+        _require(self.epochs >= 0, f'{name}.epochs', self.epochs, 'at least 0')
+        _require(self.resolution in get_args(Resolution), f'{name}.resolution', self.resolution, 'half or full')
+        _require(self.encoder in ('frozen', 'trained'), f'{name}.encoder', self.encoder, 'frozen or trained')
+        _require(self.policy in get_args(Policy), f'{name}.policy', self.policy, 'triangular, one_cycle or fixed')
+        _require(self.lr > 0, f'{name}.lr', self.lr, 'above 0')
+        _require(0 < self.base_lr <= self.lr, f'{name}.base_lr', self.base_lr, f'above 0 and at most lr ({self.lr})')
+        _require(self.cycle_epochs > 0, f'{name}.cycle_epochs', self.cycle_epochs, 'above 0')
+        _require(self.batch_size >= 2, f'{name}.batch_size', self.batch_size, 'at least 2, for batch norm')
+
+
+def _stage(
+    epochs: int, resolution: Resolution, encoder: Literal['frozen', 'trained'], lr: float, batch: int
+) -> StageConfig:
+    return StageConfig(epochs, resolution, encoder, lr=lr, base_lr=lr / 10, batch_size=batch)
+
+
+@dataclass
+class TrainConfig:
+    """A whole training: the three stages of arXiv 1810.08395 (visual perception) and what they work on.
+
+    Args:
+        data: folder of the data set (dataset.yaml, images/, labels/).
+        output: folder of the run: best.safetensors, last.ckpt, metrics.csv.
+        encoder_weights: where the encoder starts: imagenet, none, or a file (torchvision's ResNet18 or a checkpoint of ours).
+        init_from: checkpoint from which the whole network starts, for fine-tuning; replaces encoder_weights.
+        freeze_anyway: freeze the encoder in stage 1 even where it was never trained.
+        stage1: epochs 0-29, half resolution, encoder frozen.
+        stage2: epochs 30-44, half resolution, encoder trained.
+        stage3: epochs 45-79, full resolution, encoder trained.
+        class_weights: weight of each class in the cross-entropy, in the order of the data set's classes; empty: all 1.
+        weight_decay: decoupled weight decay of AdamW.
+        augment: random flips and photometric changes of training images; validation images are never changed.
+        seed: of all random numbers; the same seed repeats a run.
+        workers: processes that read images; 0 reads them in the training process.
+        device: auto (cuda where there is one), cpu, cuda, cuda:1 ...
+        precision: of the forward pass; auto takes bfloat16 where the hardware has it, else float32.
+    """
+
+    data: str = ''
+    output: str = 'runs/latest'
+    encoder_weights: str = 'imagenet'
+    init_from: str | None = None
+    freeze_anyway: bool = False
+    stage1: StageConfig = field(default_factory=lambda: _stage(30, 'half', 'frozen', 1e-3, 16))
+    stage2: StageConfig = field(default_factory=lambda: _stage(15, 'half', 'trained', 5e-4, 16))
+    stage3: StageConfig = field(default_factory=lambda: _stage(35, 'full', 'trained', 3e-4, 8))
+    class_weights: list[float] = field(default_factory=lambda: [1.0, 3.0, 2.0, 1.0])
+    weight_decay: float = 1e-4
+    augment: bool = True
+    seed: int = 0
+    workers: int = 2
+    device: str = 'auto'
+    precision: Precision = 'auto'
+
+    @property
+    def stages(self) -> dict[str, StageConfig]:
+        """The stages by name, in their order."""
+        return {'stage1': self.stage1, 'stage2': self.stage2, 'stage3': self.stage3}
+
+    def check(self) -> None:
+        """Checks every value and their agreement.
+
+        Raises:
+            ConfigurationError: names the setting, its value and what it may be.
+        """
+        for name, stage in self.stages.items():
+            stage.check(name)
+        _require(bool(self.data), 'data', self.data, 'the folder of a data set')
+        _require(bool(self.output), 'output', self.output, 'a folder')
+        _require(any(s.epochs for s in self.stages.values()), 'epochs', 0, 'above 0 in at least one stage')
+        _require(all(w >= 0 for w in self.class_weights), 'class_weights', self.class_weights, 'at least 0 each')
+        _require(self.weight_decay >= 0, 'weight_decay', self.weight_decay, 'at least 0')
+        _require(self.workers >= 0, 'workers', self.workers, 'at least 0')
+        _require(self.precision in get_args(Precision), 'precision', self.precision, ', '.join(get_args(Precision)))
+
+
+def _require(condition: bool, name: str, value: object, expected: str) -> None:
+    if not condition:
+        raise ConfigurationError(f'{name} is {value!r}; it must be {expected}')

@@ -1,0 +1,301 @@
+"""Data sets on disk: ``images/``, ``labels/``, ``dataset.yaml`` and, optionally, ``annotations.jsonl``.
+
+labels/<name>.png holds uint8 ids at the image's size. See the README's page on data sets for the two other files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from minisegnet_core.ball import BallTruth
+from minisegnet_core.classes import IGNORE, SOCCER, ClassSet
+from minisegnet_core.errors import ConfigurationError, DatasetError, ImageError
+
+IMAGE_EXTENSIONS = ('.jpg', '.png', '.jpeg')
+SPLITS = ('train', 'val', 'test')
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB of an image file.
+
+    Raises:
+        ImageError: the file is missing or no image.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ImageError(f'{path} is missing or not an image that OpenCV can read')
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def write_image(path: Path, image: NDArray[np.uint8], quality: int = 95) -> None:
+    """Writes (H, W, 3) uint8 RGB, or (H, W) uint8, as PNG or JPEG by the path's ending; never half a file.
+
+    Raises:
+        ImageError: the image could not be encoded.
+    """
+    bgr = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    good, data = cv2.imencode(path.suffix, bgr, [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_PNG_COMPRESSION, 3])
+    if not good:
+        raise ImageError(f'an image of shape {image.shape} could not be encoded as {path.suffix}')
+    temporary = path.with_name(path.name + '.part')
+    temporary.write_bytes(data.tobytes())
+    temporary.replace(path)
+
+
+def read_labels(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """(H, W) uint8 ids of a label file.
+
+    Raises:
+        DatasetError: missing, not a single-channel 8-bit PNG, or not of the image's ``shape`` (H, W),
+            where that is given.
+    """
+    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if labels is None:
+        raise DatasetError(f'label file {path} is missing or no PNG')
+    if labels.ndim != 2 or labels.dtype != np.uint8:
+        raise DatasetError(f'{path} must hold one channel of 8-bit class ids; it is {labels.dtype} {labels.shape}')
+    if shape is not None and labels.shape != shape:
+        raise DatasetError(f'{path} is {labels.shape[1]}x{labels.shape[0]}, its image {shape[1]}x{shape[0]}')
+    return np.asarray(labels, np.uint8)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a data set. ``balls`` is None where the data set has no ball truth for it."""
+
+    name: str
+    image_path: Path
+    label_path: Path
+    balls: tuple[BallTruth, ...] | None = None
+    group: str | None = None
+    stamp: int | None = None
+
+    def read(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Image (H, W, 3) uint8 RGB and labels (H, W) uint8 at the image's size."""
+        image = read_image(self.image_path)
+        height, width = image.shape[:2]
+        return image, read_labels(self.label_path, (height, width))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set on disk, read by :func:`open_dataset`.
+
+    Attributes:
+        splits: names of ``dataset.yaml`` to their samples.
+        absent: classes this truth never draws, and what it draws instead, by name.
+    """
+
+    root: Path
+    classes: ClassSet
+    splits: dict[str, tuple[Sample, ...]]
+    absent: dict[str, str] = field(default_factory=dict)
+
+    def split(self, name: str) -> tuple[Sample, ...]:
+        """Samples of one split.
+
+        Raises:
+            DatasetError: there is no such split, or it is empty.
+        """
+        samples = self.splits.get(name, ())
+        if not samples:
+            raise DatasetError(f'{self.root} has no images in its split {name!r}; it has {self._sizes()}')
+        return samples
+
+    def _sizes(self) -> str:
+        return ', '.join(f'{name}: {len(samples)}' for name, samples in self.splits.items()) or 'no split at all'
+
+    def map_absent(self, label_image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Predicted ids with each class that this truth never draws replaced by what it draws instead."""
+        table = np.arange(256, dtype=np.uint8)
+        for name, instead in self.absent.items():
+            table[self.classes.id_of(name)] = self.classes.id_of(instead)
+        return table[label_image]
+
+
+def open_dataset(root: Path | str) -> Dataset:
+    """Reads a data set's index (no image is opened).
+
+    Raises:
+        DatasetError: ``dataset.yaml`` is missing or wrong, or a named image has no file; the text names which.
+    """
+    root = Path(root)
+    index = root / 'dataset.yaml'
+    if not index.is_file():
+        raise DatasetError(
+            f'{root} is no data set: it has no dataset.yaml. '
+            '`minisegnet synthesize --output DIR` renders one to look at'
+        )
+    try:
+        content = yaml.safe_load(index.read_text())
+        if not isinstance(content, Mapping):
+            raise ValueError('it holds no mapping')
+        classes = ClassSet.from_list(content['classes'])
+        if content.get('ignore', IGNORE) != IGNORE:
+            raise ValueError(f'ignore must be {IGNORE}')
+        splits = {name: list(map(str, content['split'][name] or [])) for name in content['split']}
+        absent = {str(name): str(instead) for name, instead in (content.get('absent') or {}).items()}
+    except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError, ConfigurationError) as error:
+        missing = f'it has no {error}' if isinstance(error, KeyError) else error
+        raise DatasetError(f'{index} could not be used: {missing}') from error
+    unknown = set(splits) - set(SPLITS)
+    if unknown:
+        raise DatasetError(f'{index}: unknown splits {sorted(unknown)}; known are {", ".join(SPLITS)}')
+    for name in (*absent, *absent.values()):
+        if classes.id_of(name) is None:
+            raise DatasetError(f'{index}: absent names {name!r}, which is no class ({", ".join(classes.names)})')
+    _reject_overlap(splits, index)
+    annotations = _read_annotations(root / 'annotations.jsonl')
+    images = _image_paths(root)
+    return Dataset(
+        root,
+        classes,
+        {
+            split: tuple(_sample(root, name, images, annotations.get(name)) for name in names)
+            for split, names in splits.items()
+        },
+        absent,
+    )
+
+
+def _reject_overlap(splits: Mapping[str, Sequence[str]], index: Path) -> None:
+    seen: dict[str, str] = {}
+    for split, names in splits.items():
+        for name in names:
+            if name in seen:
+                raise DatasetError(f'{index}: {name!r} stands in both {seen[name]} and {split}, or twice')
+            seen[name] = split
+
+
+def _image_paths(root: Path) -> dict[str, Path]:
+    folder = root / 'images'
+    if not folder.is_dir():
+        raise DatasetError(f'{root} has no folder images/')
+    return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_EXTENSIONS}
+
+
+def _sample(root: Path, name: str, images: Mapping[str, Path], annotation: Mapping[str, Any] | None) -> Sample:
+    if name not in images:
+        raise DatasetError(f'{root}/dataset.yaml names {name!r}, but images/ has no {name}.jpg or {name}.png')
+    annotation = annotation or {}
+    balls = annotation.get('balls')
+    try:
+        truths = None if balls is None else tuple(BallTruth(**ball) for ball in balls)
+    except TypeError as error:
+        raise DatasetError(f'{root}/annotations.jsonl: balls of {name!r}: {error}') from error
+    return Sample(
+        name,
+        images[name],
+        root / 'labels' / f'{name}.png',
+        truths,
+        annotation.get('group'),
+        annotation.get('stamp'),
+    )
+
+
+def _read_annotations(path: Path) -> dict[str, dict[str, Any]]:
+    if not path.is_file():
+        return {}
+    entries = {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            entries[str(entry['name'])] = entry
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise DatasetError(f'{path}, line {number}: not an annotation with a name ({error})') from error
+    return entries
+
+
+class DatasetWriter:
+    """Writes a data set; what was added stays usable when the writing is cut off, if :meth:`close` is reached.
+
+    Args:
+        output: folder, made where it lacks.
+        classes: of the label ids.
+    """
+
+    def __init__(self, output: Path | str, classes: ClassSet = SOCCER) -> None:
+        self.root = Path(output)
+        self.classes = classes
+        self._splits: dict[str, list[str]] = {name: [] for name in SPLITS}
+        self._annotations: list[dict[str, Any]] = []
+        for folder in ('images', 'labels'):
+            (self.root / folder).mkdir(parents=True, exist_ok=True)
+
+    def add(
+        self,
+        name: str,
+        image: NDArray[np.uint8] | None,
+        labels: NDArray[np.uint8] | None,
+        *,
+        split: str,
+        group: str | None = None,
+        balls: Iterable[BallTruth] | None = None,
+        stamp: int | None = None,
+        camera: Mapping[str, Any] | None = None,
+        extension: str = 'jpg',
+    ) -> None:
+        """Adds one image (H, W, 3) uint8 RGB with its labels (H, W) uint8 ids at the image's size.
+
+        ``image`` and ``labels`` may be None where their files were written already (by a worker, or an earlier run).
+
+        Raises:
+            DatasetError: shapes differ, or the split is unknown.
+        """
+        if split not in self._splits:
+            raise DatasetError(f'unknown split {split!r}; known are {", ".join(SPLITS)}')
+        if image is not None and labels is not None:
+            write_sample(self.root, name, image, labels, extension)
+        self._splits[split].append(name)
+        entry: dict[str, Any] = {'name': name, 'stamp': stamp, 'group': group}
+        if balls is not None:
+            entry['balls'] = [{key: round(value, 4) for key, value in asdict(ball).items()} for ball in balls]
+        if camera is not None:
+            entry['camera'] = dict(camera)
+        self._annotations.append(entry)
+
+    def close(self) -> None:
+        """Writes ``dataset.yaml`` and ``annotations.jsonl``."""
+        content = {'classes': self.classes.to_list(), 'ignore': IGNORE, 'split': self._splits}
+        _write_text(self.root / 'annotations.jsonl', ''.join(json.dumps(e) + '\n' for e in self._annotations))
+        _write_text(self.root / 'dataset.yaml', yaml.safe_dump(content, sort_keys=False, default_flow_style=None))
+
+    def __enter__(self) -> DatasetWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def write_sample(
+    root: Path, name: str, image: NDArray[np.uint8], labels: NDArray[np.uint8], extension: str = 'jpg'
+) -> None:
+    """Writes one sample's two files; the image last, so that a sample with an image is whole.
+
+    Raises:
+        DatasetError: ``labels`` is not (H, W) of the (H, W, 3) image.
+    """
+    if labels.shape != image.shape[:2]:
+        raise DatasetError(f'labels of {name!r} are {labels.shape}, its image {image.shape[:2]}')
+    write_image(root / 'labels' / f'{name}.png', labels)
+    write_image(root / 'images' / f'{name}.{extension}', image)
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + '.part')
+    temporary.write_text(text)
+    temporary.replace(path)

@@ -1,0 +1,175 @@
+"""Frames from ROS bags, read by the pure-Python ``rosbags``: ROS 1 ``.bag``, ROS 2 ``.db3`` and ``.mcap``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minisegnet_core.encodings import Pixels, decode_compressed, decode_image
+from minisegnet_core.errors import ImageError, SourceError
+from minisegnet_core.frames.files import natural_key
+from minisegnet_core.frames.frame import Frame, UniqueNames
+
+try:
+    from rosbags.highlevel import AnyReader
+    from rosbags.interfaces import Connection
+    from rosbags.typesys import Stores, get_typestore
+except ImportError as error:
+    raise SourceError(f'reading ROS bags needs the package rosbags: pip install rosbags ({error})') from error
+
+RAW_TYPE = 'sensor_msgs/msg/Image'
+COMPRESSED_TYPE = 'sensor_msgs/msg/CompressedImage'
+
+
+@dataclass(frozen=True)
+class BagImage:
+    """One image message of a bag, as it was recorded.
+
+    received: ns, when the recorder got it. stamp: ns, the header's. frame_id: the header's. encoding: the raw image's
+    encoding, or the compressed image's format. width, height, step (bytes), is_bigendian: of raw images, else 0.
+    data: (N,) uint8.
+    """
+
+    received: int
+    stamp: int
+    frame_id: str
+    compressed: bool
+    encoding: str
+    width: int
+    height: int
+    step: int
+    is_bigendian: int
+    data: Any
+
+    def decode(self) -> Pixels:
+        """The message's pixels.
+
+        Raises:
+            ImageError: they cannot be decoded.
+        """
+        if self.compressed:
+            return decode_compressed(self.data, self.encoding)
+        return decode_image(self.data, self.encoding, self.width, self.height, self.step, self.is_bigendian)
+
+
+class BagImages:
+    """The images of one topic of a bag, in the order they were recorded.
+
+    Attributes:
+        topic: the topic's name. compressed: whether it carries CompressedImage. path: as given.
+
+    Raises:
+        SourceError: the bag is damaged or not indexed, holds no images, lacks the topic, or has several to choose from.
+    """
+
+    def __init__(self, path: Path, topic: str | None = None) -> None:
+        self.path = path
+        self._storage = _storage(path)
+        with self._open() as reader:
+            counts: dict[str, int] = {}
+            types: dict[str, str] = {}
+            for connection in reader.connections:
+                if connection.msgtype in (RAW_TYPE, COMPRESSED_TYPE):
+                    counts[connection.topic] = counts.get(connection.topic, 0) + connection.msgcount
+                    types[connection.topic] = connection.msgtype
+            others = len({c.topic for c in reader.connections}) - len(counts)
+        self.topic = _choose(path, topic, types, counts, others)
+        self.compressed = types[self.topic] == COMPRESSED_TYPE
+        self._length = counts[self.topic]
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Frame]:
+        unique = UniqueNames()
+        for message in self.messages():
+            name = unique(str(message.stamp))
+            try:
+                yield Frame(message.stamp, name, message.decode().rgb())
+            except ImageError as error:
+                raise ImageError(f'{self.path}, topic {self.topic}, frame {name}: {error}') from error
+
+    def messages(self) -> Iterator[BagImage]:
+        """The topic's messages, not decoded.
+
+        Raises:
+            SourceError: the bag breaks off or is damaged.
+        """
+        with self._open() as reader:
+            connections = [c for c in reader.connections if c.topic == self.topic and _is_image(c)]
+            messages = reader.messages(connections)
+            while True:
+                try:
+                    connection, received, raw = next(messages)
+                    image = _image(reader.deserialize(raw, connection.msgtype), received, connection)
+                except StopIteration:
+                    return
+                except Exception as error:
+                    raise self._damaged(error) from error
+                yield image
+
+    @contextmanager
+    def _open(self) -> Iterator[AnyReader]:
+        try:
+            # Bags of Humble and before carry no message definitions; the image types have not changed since.
+            reader = AnyReader(self._storage, default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+            reader.open()
+        except Exception as error:  # the readers of three formats and their C libraries raise what they like
+            raise self._damaged(error) from error
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+    def _damaged(self, error: Exception) -> SourceError:
+        repair = 'rosbag reindex' if self.path.suffix == '.bag' else 'ros2 bag reindex (MCAP: mcap recover)'
+        reason = str(error).strip() or type(error).__name__
+        return SourceError(
+            f'cannot read bag {self.path}: {reason.rstrip(".")}; it may be cut off or not indexed, try {repair}'
+        )
+
+
+def _storage(path: Path) -> list[Path]:
+    """What rosbags shall open: a folder whose metadata.yaml is lost is read through its storage files."""
+    if path.is_dir() and not (path / 'metadata.yaml').is_file():
+        files = [p for p in path.iterdir() if p.suffix in ('.db3', '.mcap')]
+        return sorted(files, key=lambda p: natural_key(p.name))
+    return [path]
+
+
+def _is_image(connection: Connection) -> bool:
+    return connection.msgtype in (RAW_TYPE, COMPRESSED_TYPE)
+
+
+def _choose(path: Path, topic: str | None, types: dict[str, str], counts: dict[str, int], others: int) -> str:
+    """The topic asked for, or the only one there is."""
+    listed = ', '.join(f'{name} ({types[name].rsplit("/", 1)[-1]}, {counts[name]} messages)' for name in sorted(types))
+    if not types:
+        raise SourceError(f'bag {path} holds no images: none of its {others} topics is an Image or CompressedImage')
+    if topic is None:
+        filled = [name for name in types if counts[name]]
+        if len(filled) > 1:
+            raise SourceError(f'bag {path} has several image topics, choose one with --topic: {listed}')
+        if not filled:
+            raise SourceError(f'bag {path} holds no images: its image topics are empty: {listed}')
+        return filled[0]
+    name = topic if topic.startswith('/') else f'/{topic}'
+    if name not in types:
+        raise SourceError(f'bag {path} has no image topic {topic}; there are: {listed}')
+    if not counts[name]:
+        raise SourceError(f'topic {topic} of bag {path} holds no messages; there are: {listed}')
+    return name
+
+
+def _image(message: Any, received: int, connection: Connection) -> BagImage:
+    header = message.header
+    stamp = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
+    if connection.msgtype == COMPRESSED_TYPE:
+        return BagImage(received, stamp, header.frame_id, True, message.format, 0, 0, 0, 0, message.data)
+    return BagImage(
+        received, stamp, header.frame_id, False, message.encoding, message.width, message.height, message.step,
+        message.is_bigendian, message.data,
+    )  # fmt: skip

@@ -1,0 +1,41 @@
+"""The options by which every command that runs a model chooses it, said once."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from minisegnet_core.inference.segmenter import Segmenter
+from minisegnet_core.inference.selection import AUTO, ENGINE_MODULES
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds --model, --engine, --network-size, --threads, --ball-threshold."""
+    group = parser.add_argument_group('model')
+    group.add_argument(
+        '--model',
+        default='',
+        help='model file (.onnx, .safetensors, .ckpt) or name of a shipped one (default: what runs best here)',
+    )
+    group.add_argument('--engine', default=AUTO, choices=(AUTO, *ENGINE_MODULES), help='what runs it (default: auto)')
+    group.add_argument(
+        '--network-size',
+        default='native',
+        help='size at which the network runs: native, half or WIDTHxHEIGHT; results always refer to the received image '
+        '(default: native)',
+    )
+    group.add_argument('--threads', type=int, default=0, help='CPU threads (default: 0, all cores but one)')
+    group.add_argument(
+        '--ball-threshold', type=float, default=0.5, help='probability that makes a pixel ball, 0..1 (default: 0.5)'
+    )
+
+
+def segmenter_of(arguments: Any) -> Segmenter:
+    """The segmenter that the parsed options of :func:`add_model_arguments` ask for."""
+    return Segmenter(
+        arguments.model,
+        engine=arguments.engine,
+        network_size=arguments.network_size,
+        threads=arguments.threads,
+        ball_threshold=arguments.ball_threshold,
+    )

@@ -1,0 +1,89 @@
+"""Run a model on a folder of images, a video or a bag: label images, balls, and an overlay video to look at.
+
+    minisegnet predict match.mcap --topic /camera/image_raw --output predicted
+
+Writes OUTPUT/labels/<name>.png (class ids on the label grid), OUTPUT/predictions.jsonl (one object a frame), and with
+--overlay OUTPUT/overlay.mp4.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jsonargparse import ArgumentParser
+from tqdm import tqdm
+
+from minisegnet_core.cli import command
+from minisegnet_core.data.dataset import write_image
+from minisegnet_core.errors import SourceError
+from minisegnet_core.frames import Frame, open_frames
+from minisegnet_core.inference.arguments import add_model_arguments, segmenter_of
+from minisegnet_core.inference.segmenter import Segmentation
+from minisegnet_core.video import VideoWriter
+from minisegnet_core.visualization import draw_overlay, enlarge_labels
+
+VIDEO_RATE = 10.0
+"""Frames per second of the overlay video."""
+
+
+@command
+def main(argv: Sequence[str], prog: str) -> int:
+    parser = ArgumentParser(prog=prog, description=__doc__)
+    parser.add_argument(
+        'source', type=str, help='folder of images, image, video file, or ROS bag (ROS 1, sqlite3, mcap)'
+    )
+    parser.add_argument('--topic', type=str, default=None, help='image topic of a bag (default: the only one)')
+    parser.add_argument('--output', type=str, required=True, help='folder to write into')
+    parser.add_argument(
+        '--full-size', action='store_true', help='write labels at the image size, not on the label grid'
+    )
+    parser.add_argument('--overlay', action='store_true', help='write overlay.mp4 too')
+    add_model_arguments(parser)
+    arguments = parser.parse_args(list(argv))
+    frames = open_frames(arguments.source, arguments.topic)
+    segmenter = segmenter_of(arguments)
+    output = Path(arguments.output)
+    (output / 'labels').mkdir(parents=True, exist_ok=True)
+    video: VideoWriter | None = None
+    count = 0
+    try:
+        with (output / 'predictions.jsonl').open('w') as lines:
+            for frame in tqdm(frames, desc='predict', unit='frame'):
+                result = segmenter.run(frame.image)
+                width, height = result.image_size
+                labels = (
+                    enlarge_labels(result.label_image, width, height) if arguments.full_size else result.label_image
+                )
+                write_image(output / 'labels' / f'{frame.name}.png', np.ascontiguousarray(labels))
+                lines.write(json.dumps(prediction_record(frame, result)) + '\n')
+                if arguments.overlay:
+                    picture = draw_overlay(frame.image, result.label_image, segmenter.classes, result.balls[:1])
+                    video = video or VideoWriter(output / 'overlay.mp4', (width, height), VIDEO_RATE)
+                    video.write(picture)
+                count += 1
+    finally:  # after Ctrl-C or a damaged frame, what was done stays usable
+        if video is not None:
+            video.close()
+    if not count:
+        raise SourceError(f'{arguments.source} gave no frame')
+    print(f'{count} frames by {segmenter.engine}, model {segmenter.model_hash}: {output}')
+    return 0
+
+
+def prediction_record(frame: Frame, result: Segmentation) -> dict[str, Any]:
+    """One line of predictions.jsonl; pixels of the received image, milliseconds."""
+    balls = [{key: round(value, 3) for key, value in asdict(ball).items()} for ball in result.balls]
+    return {
+        'name': frame.name,
+        'stamp': frame.stamp,
+        'width': result.image_size[0],
+        'height': result.image_size[1],
+        'ball': balls[0] if balls else None,
+        'balls': balls,
+        'latency_ms': round(result.engine_ms, 3),
+    }

@@ -1,0 +1,38 @@
+"""What happens to an image before the network sees it; travels inside every model file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from minisegnet_core.errors import ModelError
+
+FORMAT = 'minisegnet/1'
+"""Name and version of the metadata's layout in model files; a reader refuses others."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Per-channel normalisation (x / 255 - mean) / std of RGB pixels 0..255. The default is ImageNet's."""
+
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {'mean': list(self.mean), 'std': list(self.std)}
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Preprocessing:
+        """Inverse of :meth:`to_dict`.
+
+        Raises:
+            ModelError: a value is missing or not three numbers, or a deviation is not positive.
+        """
+        try:
+            mean, std = (tuple(float(v) for v in entry[key]) for key in ('mean', 'std'))
+            if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+                raise ValueError(f'mean {mean} and std {std} must be three numbers each, std positive')
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f'the model file has no usable preprocessing: {error}') from error
+        return cls(mean, std)  # type: ignore[arg-type]

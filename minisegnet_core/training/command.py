@@ -1,0 +1,142 @@
+"""Train the network by the staged schedule on a data set, with progress, resumable.
+
+    minisegnet synthesize --output scenes --count 1000
+    minisegnet train --data scenes --output runs/first
+
+Settings come from the built-in defaults, then --config FILE (config/train.yaml shows all), then the command line, where
+any of them can be set: --stage1.epochs 10 --stage3.lr 1e-4 --class_weights "[1,3,2,1]".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from jsonargparse import ActionConfigFile, ArgumentParser
+from tqdm import tqdm
+
+from minisegnet_core.cli import command
+from minisegnet_core.config import StageConfig, TrainConfig
+from minisegnet_core.data.dataset import Sample
+from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.training.run_folder import EpochRow
+
+SMOKE_STAGE_EPOCHS = 1
+SMOKE_IMAGES = {'train': 8, 'val': 4}
+SMOKE_SIZE = (160, 128)
+
+
+class TerminalReporter:
+    """Shows a training's progress: a bar per epoch, a line of figures after it."""
+
+    def message(self, text: str) -> None:
+        tqdm.write(text)
+
+    def copying(self, samples: Sequence[Sample]) -> Iterable[Sample]:
+        return tqdm(samples, desc='half-resolution copy', unit='image')
+
+    @contextlib.contextmanager
+    def epoch(self, name: str, steps: int) -> Iterator[Callable[[float, float], None]]:
+        with tqdm(total=steps, desc=name, unit='step', leave=False) as bar:
+
+            def on_step(loss: float, rate: float) -> None:
+                bar.set_postfix(loss=f'{loss:.3f}', lr=f'{rate:.1e}', refresh=False)
+                bar.update()
+
+            yield on_step
+
+    def epoch_done(self, row: EpochRow) -> None:
+        ious = ' '.join(f'{name} {value:.3f}' for name, value in row.iou.items())
+        tqdm.write(
+            f'epoch {row.epoch:3} {row.stage} {row.resolution}: loss {row.train_loss:.3f} / {row.val_loss:.3f}, '
+            f'mean IoU {row.mean_iou:.3f} ({ious}), balls found {row.ball_found} missed {row.ball_missed} '
+            f'false {row.ball_false}, error {row.ball_error_px:.1f} px'
+        )
+
+
+def make_parser(prog: str) -> ArgumentParser:
+    """The command's parser; every field of :class:`TrainConfig` is an option."""
+    parser = ArgumentParser(prog=prog, description=__doc__, default_env=False)
+    parser.add_argument('--config', action=ActionConfigFile, help='YAML file of settings, as config/train.yaml')
+    parser.add_argument('--resume', action='store_true', help='go on from OUTPUT/last.ckpt after an interruption')
+    parser.add_argument(
+        '--smoke',
+        action='store_true',
+        help='go through all stages on a few small images within a minute, to see that everything works; '
+        'renders them itself where no --data is given',
+    )
+    parser.add_class_arguments(TrainConfig, as_group=True)
+    return parser
+
+
+def smoke_config(config: TrainConfig, data: Path) -> TrainConfig:
+    """The same training, small: one epoch a stage, no weights to fetch, no worker processes."""
+
+    def small(stage: StageConfig) -> StageConfig:
+        return replace(stage, epochs=SMOKE_STAGE_EPOCHS, batch_size=2)
+
+    return replace(
+        config,
+        data=str(data),
+        encoder_weights='none' if not config.init_from else config.encoder_weights,
+        workers=0,
+        stage1=small(config.stage1),
+        stage2=small(config.stage2),
+        stage3=small(config.stage3),
+    )
+
+
+@command
+def main(argv: Sequence[str], prog: str) -> int:
+    parser = make_parser(prog)
+    # jsonargparse knows single options by underscore; hyphens are what people type.
+    arguments = parser.parse_args([_underscored(a) for a in argv])
+    values = parser.instantiate_classes(arguments).as_dict()
+    resume, smoke = values.pop('resume'), values.pop('smoke')
+    values.pop('config')
+    config = TrainConfig(**values)
+    with tempfile.TemporaryDirectory(prefix='minisegnet-smoke-') as folder:
+        if smoke:
+            if not config.data:
+                _render_smoke_data(Path(folder))
+            config = smoke_config(config, Path(config.data or folder))
+        elif not config.data:
+            raise ConfigurationError('--data is missing: the folder of a data set; `minisegnet synthesize` renders one')
+        from minisegnet_core.training.trainer import train  # imports torch: seconds that --help need not take
+
+        reporter = TerminalReporter()
+        try:
+            result = train(config, resume=resume, reporter=reporter)
+        except KeyboardInterrupt:
+            reporter.message(f'stopped; --resume goes on from the last whole epoch in {config.output}')
+            raise
+    print(
+        f'best: epoch {result.best.epoch}, mean IoU {result.best.mean_iou:.3f} at {result.best.resolution} resolution\n'
+        f'{result.best_checkpoint}'
+    )
+    return 0
+
+
+def _underscored(argument: str) -> str:
+    if not argument.startswith('--'):
+        return argument
+    name, equals, value = argument.partition('=')
+    return '--' + name[2:].replace('-', '_') + equals + value
+
+
+def _render_smoke_data(folder: Path) -> None:
+    from minisegnet_core.data.dataset import DatasetWriter
+    from minisegnet_core.scenes import SceneConfig, render_scene
+
+    width, height = SMOKE_SIZE
+    scenes = replace(SceneConfig.from_preset('mixed'), width=width, height=height)
+    with DatasetWriter(folder) as writer:
+        index = 0
+        for split, count in SMOKE_IMAGES.items():
+            for _ in range(count):
+                scene = render_scene(scenes, 0, index)
+                writer.add(f'{index:03}', scene.image, scene.labels, split=split, balls=scene.balls)
+                index += 1

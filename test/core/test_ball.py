@@ -1,0 +1,68 @@
+"""Balls from probability maps."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minisegnet_core.ball import Ball, find_balls
+
+
+def coverage(x, y, radius, size=(60, 80), samples=8):
+    """(h, w) share of each label pixel's 4x4 block that a disc in received pixels covers."""
+    h, w = size
+    offsets = (np.arange(4 * samples) + 0.5) / samples - 0.5
+    xs = (4 * np.arange(w)[:, None] + offsets).ravel()
+    ys = (4 * np.arange(h)[:, None] + offsets).ravel()
+    inside = (xs[None] - x) ** 2 + (ys[:, None] - y) ** 2 <= radius**2
+    return inside.reshape(h, 4 * samples, w, 4 * samples).mean((1, 3)).astype(np.float32)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(60, 250), st.floats(60, 170), st.floats(6, 40))
+def test_a_disc_is_found_to_a_fraction_of_a_label_pixel(x, y, radius):
+    (ball,) = find_balls(coverage(x, y, radius))
+    assert math.hypot(ball.x - x, ball.y - y) < 0.35
+    assert ball.radius == pytest.approx(radius, rel=0.04)
+    assert ball.confidence == 1
+
+
+def test_centroid_by_hand():
+    probability = np.zeros((10, 10), np.float32)
+    probability[4, 4:6] = 0.75, 0.25
+    (ball,) = find_balls(probability, minimum_area=0.5)
+    # the second pixel is below the threshold, but in the rim: label x = 4.25 -> 4 * 4.25 + 1.5
+    assert (ball.x, ball.y) == (18.5, 17.5)
+    assert ball.radius == pytest.approx(4 / math.sqrt(math.pi))
+    assert ball.confidence == 0.75
+
+
+def test_best_blob_first_and_specks_left_out():
+    probability = np.zeros((40, 40), np.float32)
+    probability[5:8, 5:8] = 0.9
+    probability[20:30, 20:30] = 0.8
+    probability[35, 2] = 0.95
+    balls = find_balls(probability)
+    assert [round(b.confidence, 2) for b in balls] == [0.8, 0.9]
+    assert len(find_balls(probability, most=1)) == 1
+
+
+def test_neighbouring_blob_does_not_pull_the_centroid():
+    probability = np.zeros((20, 20), np.float32)
+    probability[5:9, 5:9] = 1
+    alone = find_balls(probability)[0]
+    probability[5:9, 10:12] = 1
+    assert find_balls(probability)[0] == alone
+
+
+def test_nothing_seen():
+    assert find_balls(np.zeros((10, 10), np.float32)) == ()
+    assert find_balls(np.full((10, 10), 0.49, np.float32)) == ()
+
+
+def test_scaled_keeps_pixel_centres_at_integers():
+    # Pixel 0 of a half-size image covers pixels 0 and 1, whose common centre is 0.5.
+    assert Ball(0, 0, 3, 1).scaled(2) == Ball(0.5, 0.5, 6, 1)
+    assert Ball(10, 4, 2, 0.5).scaled(4, 1) == Ball(41.5, 4, 4, 0.5)

@@ -1,0 +1,63 @@
+"""Checkpoints carry all that belongs to a model, and are read without running code from them."""
+
+import pickle
+
+import pytest
+
+torch = pytest.importorskip('torch', reason='checkpoints need PyTorch')
+
+from minisegnet_core.checkpoint import ModelRecord, load_checkpoint, read_state_dict, save_checkpoint  # noqa: E402
+from minisegnet_core.classes import SOCCER, ClassSet, SegmentationClass  # noqa: E402
+from minisegnet_core.errors import ModelError  # noqa: E402
+from minisegnet_core.model import MiniSegNet  # noqa: E402
+from minisegnet_core.preprocessing import Preprocessing  # noqa: E402
+
+
+def test_round_trip(tmp_path):
+    classes = ClassSet((*SOCCER, SegmentationClass('robot', (1, 2, 3))))
+    record = ModelRecord(classes, Preprocessing(mean=(0.1, 0.2, 0.3)), {'epochs': 3, 'note': 'ä'})
+    model = MiniSegNet(5).eval()
+    save_checkpoint(tmp_path / 'm.safetensors', model, record)
+    loaded, loaded_record = load_checkpoint(tmp_path / 'm.safetensors')
+    assert loaded_record == record
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(loaded(image), model(image))
+    assert not loaded.training
+
+
+def test_half_precision_halves_the_file_and_loads_as_float32(tmp_path):
+    model = MiniSegNet()
+    for half in (False, True):
+        save_checkpoint(tmp_path / f'{half}.safetensors', model, ModelRecord(SOCCER), half=half)
+    sizes = [(tmp_path / f'{half}.safetensors').stat().st_size for half in (False, True)]
+    assert sizes[1] / sizes[0] == pytest.approx(0.5, abs=0.01)
+    assert load_checkpoint(tmp_path / 'True.safetensors')[0].head[2].weight.dtype == torch.float32
+
+
+class Bomb:
+    def __reduce__(self):
+        return (print, ('this file ran code',))
+
+
+def test_code_in_a_file_is_refused_not_run(tmp_path, capsys):
+    torch.save({'model': {}, 'record': Bomb()}, tmp_path / 'bomb.ckpt')
+    with pytest.raises(ModelError, match='holds more than tensors'):
+        load_checkpoint(tmp_path / 'bomb.ckpt')
+    (tmp_path / 'bomb.pth').write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(ModelError, match=r'damaged, no PyTorch file'):
+        read_state_dict(tmp_path / 'bomb.pth')
+    assert 'ran code' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('content', [b'', b'not a model at all', b'\x08\x00\x00\x00\x00\x00\x00\x00{}      '])
+def test_other_files_are_named(tmp_path, content):
+    path = tmp_path / 'm.safetensors'
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r'm\.safetensors'):
+        load_checkpoint(path)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r'there is no model file .*gone\.safetensors'):
+        load_checkpoint(tmp_path / 'gone.safetensors')
