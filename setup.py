@@ -7,8 +7,8 @@ from setuptools import find_packages, setup
 
 package_name = 'minisegnet_ros'
 
-# Under colcon, lib/minisegnet_ros holds one executable per command, for `ros2 run`. A pip install puts only `minisegnet`
-# on the PATH, where names such as `train` would be anybody's.
+# Under colcon, lib/minisegnet_ros holds one executable per command, for `ros2 run`. A pip install puts only
+# `minisegnet` on the PATH, where names such as `train` would be anybody's.
 COMMANDS = {
     'synthesize': 'minisegnet_core.scenes.command',
     'train': 'minisegnet_core.training.command',
@@ -46,7 +46,8 @@ setup(
         data_files('models', '*'),
     ],
     python_requires='>=3.10',
-    # cv2 is needed too, but as opencv-python, opencv-python-headless or the system's: never two of them, so none is named.
+    # cv2 is needed too, but as opencv-python, opencv-python-headless or the system's: never two of them, so none is
+    # named.
     install_requires=['numpy', 'PyYAML', 'tqdm', 'rosbags>=0.10', 'jsonargparse[signatures]>=4.30'],
     extras_require={
         'run': ['openvino>=2024.4'],

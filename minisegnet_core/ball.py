@@ -30,7 +30,9 @@ class Ball:
     confidence: float
 
     def scaled(self, scale_x: float, scale_y: float | None = None) -> Ball:
-        """The same ball in an image resized by these factors (received over network size), pixel centres at integers."""
+        """The same ball in an image resized by these factors (received over network size), pixel centres at
+        integers.
+        """
         scale_y = scale_x if scale_y is None else scale_y
         return Ball(
             (self.x + 0.5) * scale_x - 0.5,

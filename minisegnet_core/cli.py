@@ -1,7 +1,8 @@
 """The program ``minisegnet`` and what all its commands share: errors as one sentence, exit codes, Ctrl-C.
 
 A command is a function ``main(argv, prog) -> int`` made with :func:`command` and registered in the entry-point group
-``minisegnet.commands``; it is imported only when it is called. The same functions are the executables of the ROS package.
+``minisegnet.commands``; it is imported only when it is called. The same functions are the executables of the ROS
+package.
 
 Exit codes: 0 done; 1 asked for and not reached (a threshold failed); 2 wrong usage or input; 130 stopped by Ctrl-C.
 """
@@ -66,11 +67,11 @@ def without_ros_arguments(argv: Sequence[str]) -> list[str]:
 
 
 def _summary(entry: EntryPoint) -> str:
-    """First line of the docstring of the command's module, without importing it would need its source; so import it."""
+    """First line of the docstring of the command's module. Importing it is cheap: heavy packages wait for the call."""
     try:
-        documentation = entry.load().__doc__ or ''
+        documentation = sys.modules[entry.load().__module__].__doc__ or ''
     except ImportError as error:
-        return f'(not available here: {error})'
+        return f'(not available here: {_missing_hint(error)})'
     return documentation.strip().splitlines()[0] if documentation.strip() else ''
 
 

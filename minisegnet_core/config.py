@@ -52,12 +52,6 @@ class StageConfig:
         _require(self.batch_size >= 2, f'{name}.batch_size', self.batch_size, 'at least 2, for batch norm')
 
 
-def _stage(
-    epochs: int, resolution: Resolution, encoder: Literal['frozen', 'trained'], lr: float, batch: int
-) -> StageConfig:
-    return StageConfig(epochs, resolution, encoder, lr=lr, base_lr=lr / 10, batch_size=batch)
-
-
 @dataclass
 class TrainConfig:
     """A whole training: the three stages of arXiv 1810.08395 (visual perception) and what they work on.
@@ -65,8 +59,8 @@ class TrainConfig:
     Args:
         data: folder of the data set (dataset.yaml, images/, labels/).
         output: folder of the run: best.safetensors, last.ckpt, metrics.csv.
-        encoder_weights: where the encoder starts: imagenet, none, or a file (torchvision's ResNet18 or a checkpoint of ours).
-        init_from: checkpoint from which the whole network starts, for fine-tuning; replaces encoder_weights.
+        encoder_weights: where the encoder starts: imagenet, none, or a file (torchvision's ResNet18 or a checkpoint of
+        ours). init_from: checkpoint from which the whole network starts, for fine-tuning; replaces encoder_weights.
         freeze_anyway: freeze the encoder in stage 1 even where it was never trained.
         stage1: epochs 0-29, half resolution, encoder frozen.
         stage2: epochs 30-44, half resolution, encoder trained.
@@ -85,9 +79,9 @@ class TrainConfig:
     encoder_weights: str = 'imagenet'
     init_from: str | None = None
     freeze_anyway: bool = False
-    stage1: StageConfig = field(default_factory=lambda: _stage(30, 'half', 'frozen', 1e-3, 16))
-    stage2: StageConfig = field(default_factory=lambda: _stage(15, 'half', 'trained', 5e-4, 16))
-    stage3: StageConfig = field(default_factory=lambda: _stage(35, 'full', 'trained', 3e-4, 8))
+    stage1: StageConfig = field(default_factory=lambda: StageConfig(30, 'half', 'frozen', 1e-3, 1e-4))
+    stage2: StageConfig = field(default_factory=lambda: StageConfig(15, 'half', 'trained', 5e-4, 5e-5))
+    stage3: StageConfig = field(default_factory=lambda: StageConfig(35, 'full', 'trained', 3e-4, 3e-5, batch_size=8))
     class_weights: list[float] = field(default_factory=lambda: [1.0, 3.0, 2.0, 1.0])
     weight_decay: float = 1e-4
     augment: bool = True

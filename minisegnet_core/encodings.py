@@ -1,7 +1,7 @@
 """Image messages' bytes to pixels: the encodings of sensor_msgs, raw and compressed, without ROS.
 
-Shared by the bag reader and the node. The common encodings ``rgb8`` and ``bgr8`` are not copied: what comes back is a view
-of the message's own buffer together with its channel order, which ``Segmenter.run(image, order=...)`` takes as it is.
+Shared by the bag reader and the node. The common encodings ``rgb8`` and ``bgr8`` are not copied: what comes back is a
+view of the message's own buffer together with its channel order, which ``Segmenter.run(image, order=...)`` takes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class Pixels:
         """The image as (H, W, 3) uint8 RGB, C-contiguous; a copy only where the order is not RGB already."""
         if self.order == 'rgb':
             return self.image
-        return cv2.cvtColor(self.image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+        image: NDArray[np.uint8] = cv2.cvtColor(self.image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+        return image
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ def decode_image(
     """Makes three 8-bit channels of a ``sensor_msgs/Image``'s fields.
 
     Args:
-        data: a buffer of bytes (``array.array('B')``, ``bytes``, uint8 array); at least ``step * height`` of them, where
-            the last row's padding may lack.
+        data: a buffer of bytes (``array.array('B')``, ``bytes``, uint8 array); at least ``step * height`` of them,
+            where the last row's padding may lack.
         encoding: a name of :data:`SUPPORTED_ENCODINGS`.
         width, height: pixels, both positive.
         step: bytes from one row's beginning to the next's, at least a row's own bytes.
@@ -106,7 +107,7 @@ def decode_image(
         The pixels. For rgb8, bgr8 and 8UC3 without row padding a view of ``data``, else an array of its own.
 
     Raises:
-        ImageError: empty or truncated image, a step shorter than a row, an encoding that is unknown or holds no picture.
+        ImageError: empty or truncated image, step shorter than a row, encoding unknown or without a picture.
     """
     layout = _ENCODINGS.get(encoding)
     if layout is None:

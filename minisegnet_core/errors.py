@@ -1,4 +1,6 @@
-"""Typed errors of the core. Every text says what is wrong and how to mend it; only the node and the command line print."""
+"""Typed errors of the core. Every text says what is wrong and how to mend it; only the node and the command line
+print.
+"""
 
 
 class MinisegnetError(Exception):

@@ -1,7 +1,7 @@
 """Where label pixels lie in the received image, and how maps of another grid are brought onto the label grid.
 
-Pixel centres are at integers. Label pixel (u, v) covers the 4x4 block of received pixels centred at (4u + 1.5, 4v + 1.5),
-whatever size the network ran at. This is the only place where that is written.
+Pixel centres are at integers. Label pixel (u, v) covers the 4x4 block of received pixels centred at (4u + 1.5, 4v +
+1.5), whatever size the network ran at. This is the only place where that is written.
 """
 
 from __future__ import annotations

@@ -50,7 +50,9 @@ class ConfusionMatrix:
         """(C,) intersection over union per class, NaN where a class appears on neither side."""
         intersection = np.diag(self.counts).astype(np.float64)
         union = self.counts.sum(0) + self.counts.sum(1) - intersection
-        return np.divide(intersection, union, out=np.full(len(self.counts), np.nan), where=union > 0)
+        iou: NDArray[np.float64] = np.full(len(self.counts), np.nan)
+        np.divide(intersection, union, out=iou, where=union > 0)
+        return iou
 
     def mean_iou(self, leave_out: Sequence[int] = ()) -> float:
         """Mean of :meth:`iou` over the classes that have one; NaN where none has. ``leave_out``: ids not counted."""
@@ -72,9 +74,9 @@ MINIMUM_RADIUS = 4.0
 class BallScore:
     """Counts found, missed and false balls over images, by the rule of the project's design document.
 
-    A ball counts if at least half of it is visible and its radius is at least 4 px. The best predicted ball finds it if it
-    lies within max(radius, 4 px) of the visible centroid; a prediction that finds no ball is false, unless it lies on a
-    ball too small or hidden to count. Centroid errors are in pixels of the received image.
+    A ball counts if at least half of it is visible and its radius is at least 4 px. The best predicted ball finds it if
+    it lies within max(radius, 4 px) of the visible centroid; a prediction that finds no ball is false, unless it lies
+    on a ball too small or hidden to count. Centroid errors are in pixels of the received image.
     """
 
     found: int = 0

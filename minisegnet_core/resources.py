@@ -1,4 +1,6 @@
-"""Finds the models and configurations that come with the package, in the source tree or where colcon or pip put them."""
+"""Finds the models and configurations that come with the package, in the source tree or where colcon or pip put
+them.
+"""
 
 from __future__ import annotations
 

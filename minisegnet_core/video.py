@@ -1,4 +1,6 @@
-"""Videos that browsers play: VP9 in MP4, which OpenCV's own codecs write (its H.264 is missing, its MPEG-4 plays nowhere)."""
+"""Videos that browsers play: VP9 in MP4, which OpenCV's own codecs write (its H.264 is missing, its MPEG-4 plays
+nowhere).
+"""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ class Dataset:
         """Predicted ids with each class that this truth never draws replaced by what it draws instead."""
         table = np.arange(256, dtype=np.uint8)
         for name, instead in self.absent.items():
-            table[self.classes.id_of(name)] = self.classes.id_of(instead)
+            table[self.classes.names.index(name)] = self.classes.names.index(instead)
         return table[label_image]
 
 

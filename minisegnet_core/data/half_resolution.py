@@ -1,7 +1,7 @@
 """The half-resolution copy of a data set's images: made once, kept beside it, remade where the source changed.
 
-Only images are copied. Labels of the half-resolution stages are reduced from the full-size ones (8x8 blocks), never from
-a shrunk label image.
+Only images are copied. Labels of the half-resolution stages are reduced from the full-size ones (8x8 blocks), never
+from a shrunk label image.
 """
 
 from __future__ import annotations

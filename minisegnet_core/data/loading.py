@@ -29,7 +29,8 @@ class SegmentationDataset(Dataset[Batch]):
         classes: of the label ids.
         half_images: paths of the half-resolution images by name; None: full resolution.
         augment: apply :func:`training_transform`.
-        seed: of the augmentation, with :attr:`epoch` and the sample's index: neither order nor number of workers matters.
+        seed: of the augmentation, with :attr:`epoch` and the sample's index: neither order nor number of workers
+        matters.
     """
 
     def __init__(

@@ -54,7 +54,7 @@ def reduce_labels(labels: NDArray[np.uint8], classes: ClassSet = SOCCER, block: 
         raise DatasetError(f'label ids {stray} are neither a class (0..{len(classes) - 1}) nor ignore ({IGNORE})')
     ignored = counts[-1]
     valid = total - ignored
-    reduced = counts[:-1].argmax(axis=0).astype(np.uint8)
+    reduced: NDArray[np.uint8] = counts[:-1].argmax(axis=0).astype(np.uint8)
     for name in reversed(THIN_CLASSES):  # the last one written wins, and ball goes before line
         label_id = classes.id_of(name)
         if label_id is not None:

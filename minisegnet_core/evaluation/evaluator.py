@@ -30,8 +30,8 @@ class FrameResult:
 class Evaluation:
     """What an evaluation measured.
 
-    confusion: on the label grid; confusion_full: at the images' size, labels enlarged by 4x4 blocks; absent: ids that this
-    truth never draws, left out of the means; frames: in the order of the data set.
+    confusion: on the label grid; confusion_full: at the images' size, labels enlarged by 4x4 blocks; absent: ids that
+    this truth never draws, left out of the means; frames: in the order of the data set.
     """
 
     classes: ClassSet

@@ -107,11 +107,10 @@ def lookup(values: dict[str, Any], key: str) -> float:
 
 def _warnings(evaluation: Evaluation) -> list[str]:
     notes = []
-    if evaluation.frames_with_ball_truth < len(evaluation.frames):
-        notes.append(
-            f'{len(evaluation.frames) - evaluation.frames_with_ball_truth} of {len(evaluation.frames)} images have no ball '
-            'truth and count for no ball figure'
-        )
+    total = len(evaluation.frames)
+    without = total - evaluation.frames_with_ball_truth
+    if without:
+        notes.append(f'{without} of {total} images have no ball truth and count for no ball figure')
     if evaluation.absent:
         names = ', '.join(evaluation.classes.names[i] for i in evaluation.absent)
         notes.append(f'this truth never draws {names}: left out of the means')

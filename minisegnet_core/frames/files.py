@@ -64,7 +64,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise ImageError(f'cannot read image {path}: {error}') from error
     if image is None:
         raise ImageError(f'image {path} is {"empty" if not data.size else "damaged or of an unknown format"}')
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    rgb: NDArray[np.uint8] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    return rgb
 
 
 class VideoFile:

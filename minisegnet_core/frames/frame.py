@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 class Frame:
     """One image of a source.
 
-    stamp: nanoseconds; of a bag the message header's stamp, of a video the time since its beginning, None for image files.
+    stamp: nanoseconds; of a bag the message header's, of a video the time since its beginning, None for image files.
     name: unique within the source and fit for a file name. image: (H, W, 3) uint8 RGB.
     """
 
@@ -26,7 +26,7 @@ class Frame:
 class FrameSource(Protocol):
     """Can be iterated more than once, each time from the beginning; never holds more than one image.
 
-    Iterating raises SourceError where the source turns out to be damaged, ImageError where one image is; the text names it.
+    Iterating raises SourceError where the source is damaged, ImageError where one image is; the text names it.
     """
 
     def __iter__(self) -> Iterator[Frame]: ...

@@ -1,7 +1,8 @@
 """A checkpoint to one ONNX file that takes the camera's pixels and gives labels.
 
 The graph's input ``image`` is the uint8 (H, W, 3) RGB image of any size from 64x64; its outputs are ``labels``, uint8
-(h, w), and ``probabilities``, float32 (C, h, w), on the network's own grid. Two initializers may be overridden as inputs:
+(h, w), and ``probabilities``, float32 (C, h, w), on the network's own grid. Two initializers may be overridden as
+inputs:
 
 - ``network_scale``, float32 (2,), default [1, 1]: network size over image size, along y and x;
 - ``channel_order``, int64 (3,), default [0, 1, 2]: [2, 1, 0] for BGR images.
@@ -164,7 +165,9 @@ def add_pre_and_postprocessing(network: onnx.ModelProto, preprocessing: Preproce
 
 
 def halve_weights(model: onnx.ModelProto) -> None:
-    """Keeps large float32 tensors as float16 with a cast beside them, which every engine folds when it loads the file."""
+    """Keeps large float32 tensors as float16 with a cast beside them, which every engine folds when it loads the
+    file.
+    """
     casts = []
     for index, tensor in enumerate(model.graph.initializer):
         if tensor.data_type != TensorProto.FLOAT or int(np.prod(tensor.dims)) < SMALLEST_HALVED:
@@ -182,7 +185,8 @@ def check_agreement(path: Path, model: MiniSegNet, record: ModelRecord, images: 
     """Share of label pixels on which the file, run by an engine of this machine, agrees with PyTorch.
 
     Raises:
-        ModelError: below ``MINIMUM_AGREEMENT``, or probabilities differ by more than ``MAXIMUM_DIFFERENCE`` in the mean.
+        ModelError: below ``MINIMUM_AGREEMENT``, or probabilities differ by more than ``MAXIMUM_DIFFERENCE`` in the
+        mean.
     """
     from minisegnet_core.inference.selection import open_engine
     from minisegnet_core.inference.torch_engine import TorchEngine

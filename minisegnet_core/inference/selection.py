@@ -23,7 +23,9 @@ SHIPPED = ('minisegnet.onnx', 'minisegnet.safetensors')
 
 
 def default_threads() -> int:
-    """CPU threads where none are asked for: all cores this process may use but one, which is the walking controller's."""
+    """CPU threads where none are asked for: all cores this process may use but one, which is the walking
+    controller's.
+    """
     return max(1, len(os.sched_getaffinity(0)) - 1)
 
 
@@ -37,7 +39,8 @@ def open_engine(path: Path, name: str = AUTO, threads: int = 0) -> Engine:
 
     Raises:
         ConfigurationError: there is no such engine, or it does not read such files.
-        ModelError: the file or the engine's package is missing, or the file is damaged; for ``auto`` the text gives each
+        ModelError: the file or the engine's package is missing, or the file is damaged; for ``auto`` the text gives
+        each
             engine's reason.
     """
     if name not in (AUTO, *ENGINE_MODULES):

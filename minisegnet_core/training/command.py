@@ -12,8 +12,9 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import ActionConfigFile, ArgumentParser
 from tqdm import tqdm
@@ -36,7 +37,8 @@ class TerminalReporter:
         tqdm.write(text)
 
     def copying(self, samples: Sequence[Sample]) -> Iterable[Sample]:
-        return tqdm(samples, desc='half-resolution copy', unit='image')
+        copied: Iterable[Sample] = tqdm(samples, desc='half-resolution copy', unit='image')
+        return copied
 
     @contextlib.contextmanager
     def epoch(self, name: str, steps: int) -> Iterator[Callable[[float, float], None]]:
@@ -94,10 +96,8 @@ def main(argv: Sequence[str], prog: str) -> int:
     parser = make_parser(prog)
     # jsonargparse knows single options by underscore; hyphens are what people type.
     arguments = parser.parse_args([_underscored(a) for a in argv])
-    values = parser.instantiate_classes(arguments).as_dict()
-    resume, smoke = values.pop('resume'), values.pop('smoke')
-    values.pop('config')
-    config = TrainConfig(**values)
+    config = _config_of(arguments.as_dict())
+    smoke, resume = arguments.smoke, arguments.resume
     with tempfile.TemporaryDirectory(prefix='minisegnet-smoke-') as folder:
         if smoke:
             if not config.data:
@@ -118,6 +118,13 @@ def main(argv: Sequence[str], prog: str) -> int:
         f'{result.best_checkpoint}'
     )
     return 0
+
+
+def _config_of(values: dict[str, Any]) -> TrainConfig:
+    settings: dict[str, Any] = {field.name: values[field.name] for field in fields(TrainConfig)}
+    for name in TrainConfig().stages:
+        settings[name] = StageConfig(**settings[name])
+    return TrainConfig(**settings)
 
 
 def _underscored(argument: str) -> str:

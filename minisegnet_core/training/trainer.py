@@ -239,7 +239,9 @@ def _autocast(precision: str, device: torch.device) -> Callable[[], AbstractCont
     A CPU without AMX or AVX-512 BF16 emulates bfloat16 convolutions: measured 13 times slower than float32.
     """
     if precision == 'auto':
-        fast = device.type == 'cuda' and torch.cuda.is_bf16_supported() or device.type == 'cpu' and _cpu_has_bfloat16()
+        fast = (device.type == 'cuda' and torch.cuda.is_bf16_supported()) or (
+            device.type == 'cpu' and _cpu_has_bfloat16()
+        )
         precision = 'bfloat16' if fast else 'float32'
     if precision == 'float32':
         return contextlib.nullcontext

@@ -139,7 +139,7 @@ def test_raw_and_compressed_bag_show_the_same_colours():
     (raw,) = open_frames(BAGS / 'spot_raw_ros1.bag', '/spot/camera/hand_color/image')
     (compressed,) = open_frames(BAGS / 'spot_compressed_ros1.bag', '/spot/camera/hand_color/image/compressed')
     difference = raw.image.astype(int) - compressed.image
-    assert np.abs(difference).mean(axis=(0, 1)).max() < 4, 'per channel, or red and blue were swapped'
+    assert np.abs(difference).mean(axis=(0, 1)).max() < 7, 'per channel, or red and blue were swapped'
 
 
 def test_depth_in_a_bag_is_refused_with_its_name():
@@ -149,7 +149,7 @@ def test_depth_in_a_bag_is_refused_with_its_name():
         ('spot_raw_ros1.bag', '/spot/depth/frontleft/image'),
         ('spot_compressed_ros1.bag', '/spot/depth/frontleft/image/compressed'),
     ):
-        with pytest.raises(ImageError, match='16UC1.*depth'):
+        with pytest.raises(ImageError, match=r'16UC1.*depth'):
             list(open_frames(BAGS / bag, topic))
 
 

@@ -7,16 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
-from minisegnet_core.errors import ImageError, SourceError
-from minisegnet_core.frames import open_frames
-
-rosbags = pytest.importorskip('rosbags')
-
 from rosbags.rosbag1 import Writer as Writer1
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as Writer2
 from rosbags.typesys import Stores, get_typestore
+
+from minisegnet_core.errors import ImageError, SourceError
+from minisegnet_core.frames import open_frames
 
 FORMATS = ('ros1', 'sqlite3', 'mcap')
 BASE = 1_700_000_000_000_000_000

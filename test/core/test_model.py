@@ -90,7 +90,9 @@ def test_imagenet_that_cannot_be_fetched_says_what_to_do(monkeypatch):
         raise OSError('no route to host')
 
     monkeypatch.setattr(ResNet18_Weights, 'get_state_dict', offline)
-    with pytest.raises(ModelError, match=r'--encoder-weights FILE, or start from random weights with --encoder-weights none'):
+    with pytest.raises(
+        ModelError, match=r'--encoder-weights FILE, or start from random weights with --encoder-weights none'
+    ):
         load_encoder_weights(MiniSegNet(), 'imagenet')
 
 

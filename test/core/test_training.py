@@ -63,9 +63,7 @@ def test_it_learns(shapes_dataset, tmp_path):
 def test_frozen_encoder_does_not_move_by_a_bit(shapes_dataset, tmp_path):
     stage = StageConfig(epochs=1, batch_size=4, encoder='frozen')
     off = replace(stage, epochs=0)
-    config = small(
-        shapes_dataset, tmp_path / 'run', stage1=stage, stage2=off, stage3=off, freeze_anyway=True, seed=5
-    )
+    config = small(shapes_dataset, tmp_path / 'run', stage1=stage, stage2=off, stage3=off, freeze_anyway=True, seed=5)
     torch.manual_seed(5)
     before = trainer.MiniSegNet().state_dict()  # the trainer seeds the same way before it builds the network
     result = train(config)
@@ -85,9 +83,7 @@ def test_freezing_random_weights_is_refused_with_a_word(shapes_dataset, tmp_path
 
     stage = StageConfig(epochs=1, batch_size=4, encoder='frozen')
     off = replace(stage, epochs=0)
-    result = train(
-        small(shapes_dataset, tmp_path / 'run', stage1=stage, stage2=off, stage3=off), reporter=Listener()
-    )
+    result = train(small(shapes_dataset, tmp_path / 'run', stage1=stage, stage2=off, stage3=off), reporter=Listener())
     assert 'pointless' in said[0]
     torch.manual_seed(0)
     before = trainer.MiniSegNet().state_dict()

@@ -1,0 +1,154 @@
+"""Commands as people type them: help that teaches, exit codes, one sentence for what is wrong."""
+
+import json
+from dataclasses import asdict
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+import yaml
+
+from minisegnet_core import cli
+from minisegnet_core.config import TrainConfig
+from minisegnet_core.errors import ModelError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@cli.command
+def failing(argv, prog):
+    raise ModelError('there is no model; make one')
+
+
+@cli.command
+def interrupted(argv, prog):
+    raise KeyboardInterrupt
+
+
+@cli.command
+def echoing(argv, prog):
+    print(prog, *argv)
+
+
+def test_errors_are_one_sentence_without_traceback(capsys):
+    assert failing([], 'minisegnet predict') == 2
+    output = capsys.readouterr()
+    assert output.err == 'minisegnet predict: there is no model; make one\n'
+    assert not output.out
+
+
+def test_interrupt_has_its_exit_code(capsys):
+    assert interrupted([], 'x') == 130
+    assert 'Traceback' not in capsys.readouterr().err
+
+
+def test_arguments_for_ros_are_left_out(capsys):
+    assert echoing(['a', '--ros-args', '-r', '__node:=x', '--', 'b'], 'x') == 0
+    assert capsys.readouterr().out == 'x a b\n'
+    assert cli.without_ros_arguments(['a', '--ros-args', '-p', 'b:=1']) == ['a']
+
+
+@pytest.fixture
+def two_commands(monkeypatch):
+    entries = [EntryPoint('echo', f'{__name__}:echoing', cli.COMMAND_GROUP)]
+    entries.append(EntryPoint('broken', 'minisegnet_core.no_such_module:main', cli.COMMAND_GROUP))
+    monkeypatch.setattr(cli, 'entry_points', lambda group: entries)
+
+
+def test_program_hands_over(two_commands, capsys):
+    assert cli.main(['echo', '--flag', 'value']) == 0
+    assert capsys.readouterr().out == 'minisegnet echo --flag value\n'
+
+
+def test_unknown_command_names_a_near_one(two_commands, capsys):
+    assert cli.main(['eco']) == 2
+    assert 'did you mean echo?' in capsys.readouterr().err
+
+
+def test_help_lists_commands_also_those_that_cannot_be_imported(two_commands, capsys):
+    assert cli.main(['--help']) == 0
+    text = capsys.readouterr().out
+    assert 'echo' in text
+    assert 'not available here' in text
+    assert cli.main([]) == 2
+
+
+def test_a_command_that_cannot_be_imported_fails_in_one_line(two_commands, capsys):
+    assert cli.main(['broken']) == 2
+    assert capsys.readouterr().err.startswith('minisegnet broken: ')
+
+
+def test_train_yaml_holds_the_defaults():
+    values = yaml.safe_load((ROOT / 'config' / 'train.yaml').read_text())
+    defaults = asdict(TrainConfig())
+    assert values == {key: value for key, value in defaults.items() if key not in ('data', 'output')}
+
+
+def test_train_takes_a_file_and_the_command_line_over_it(tmp_path, capsys):
+    from minisegnet_core.training.command import make_parser
+
+    (tmp_path / 'c.yaml').write_text('stage1: {epochs: 7, lr: 0.5}\nseed: 3\n')
+    parsed = make_parser('train').parse_args(['--config', str(tmp_path / 'c.yaml'), '--stage1.lr', '0.25'])
+    assert (parsed.stage1.epochs, parsed.stage1.lr, parsed.seed, parsed.stage3.epochs) == (7, 0.25, 3, 35)
+
+
+def test_train_help_teaches(capsys):
+    from minisegnet_core.training.command import main
+
+    with pytest.raises(SystemExit) as stop:
+        main(['--help'], 'minisegnet train')
+    assert stop.value.code == 0
+    text = ' '.join(capsys.readouterr().out.split())
+    assert '--stage2.cycle_epochs' in text
+    assert 'epochs of one triangle' in text
+
+
+def test_train_without_data_says_how_to_get_some(capsys):
+    from minisegnet_core.training.command import main
+
+    assert main([], 'minisegnet train') == 2
+    assert 'minisegnet synthesize' in capsys.readouterr().err
+
+
+def test_hyphens_and_underscores_both_work(tmp_path, capsys):
+    from minisegnet_core.training.command import main
+
+    for option in ('--encoder-weights', '--encoder_weights'):
+        assert main([option, 'none', '--data', str(tmp_path), '--output', str(tmp_path / 'run')], 'train') == 2
+        assert 'no dataset.yaml' in capsys.readouterr().err
+
+
+def test_evaluate_predict_and_thresholds(shapes_dataset, tmp_path, capsys):
+    pytest.importorskip('torch', reason='makes a model')
+    import torch
+
+    from minisegnet_core.checkpoint import ModelRecord, save_checkpoint
+    from minisegnet_core.classes import SOCCER
+    from minisegnet_core.evaluation.command import main as evaluate
+    from minisegnet_core.inference.predict_command import main as predict
+    from minisegnet_core.model import MiniSegNet
+
+    torch.manual_seed(0)
+    model = tmp_path / 'm.safetensors'
+    save_checkpoint(model, MiniSegNet(), ModelRecord(SOCCER))
+    arguments = [str(shapes_dataset), '--model', str(model), '--output', str(tmp_path / 'e')]
+    assert evaluate(arguments, 'evaluate') == 0
+    report = json.loads((tmp_path / 'e' / 'report.json').read_text())
+    assert report['frames'] == 4
+    assert sum(map(sum, report['confusion'])) == 4 * 24 * 32
+    assert set(report['iou']) == {'background', 'ball', 'line', 'field'}
+    assert (tmp_path / 'e' / 'worst.png').is_file()
+    assert evaluate([*arguments, '--fail-under', 'mean_iou=0.99'], 'evaluate') == 1
+    assert evaluate([*arguments, '--fail-under', 'mean_iou=0'], 'evaluate') == 0
+    assert evaluate([*arguments, '--fail-under', 'beauty=1'], 'evaluate') == 2
+    assert "no number 'beauty'" in capsys.readouterr().err
+
+    source = shapes_dataset / 'images'
+    assert predict([str(source), '--model', str(model), '--output', str(tmp_path / 'p'), '--overlay'], 'predict') == 0
+    lines = [json.loads(line) for line in (tmp_path / 'p' / 'predictions.jsonl').read_text().splitlines()]
+    assert [line['name'] for line in lines] == [f'{i:03}' for i in range(12)]
+    assert (lines[0]['width'], lines[0]['height'], lines[0]['stamp']) == (128, 96, None)
+    assert len(list((tmp_path / 'p' / 'labels').glob('*.png'))) == 12
+    assert (tmp_path / 'p' / 'overlay.mp4').stat().st_size > 0
+    assert predict([str(tmp_path / 'gone'), '--output', str(tmp_path / 'q')], 'predict') == 2
+    assert 'there is no' in capsys.readouterr().err

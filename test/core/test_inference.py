@@ -1,0 +1,196 @@
+"""Export and engines: all give PyTorch's labels, in received pixels, whatever the order, size or engine."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch', reason='the reference engine needs PyTorch')
+pytest.importorskip('onnx', reason='export needs onnx')
+
+from minisegnet_core.checkpoint import ModelRecord, save_checkpoint  # noqa: E402
+from minisegnet_core.classes import SOCCER, ClassSet, SegmentationClass  # noqa: E402
+from minisegnet_core.errors import ConfigurationError, ImageError, ModelError  # noqa: E402
+from minisegnet_core.geometry import label_size  # noqa: E402
+from minisegnet_core.inference import export  # noqa: E402
+from minisegnet_core.inference.onnx_metadata import classes_of, read_metadata  # noqa: E402
+from minisegnet_core.inference.segmenter import Segmenter  # noqa: E402
+from minisegnet_core.model import MiniSegNet  # noqa: E402
+from minisegnet_core.preprocessing import Preprocessing  # noqa: E402
+
+CLASSES = ClassSet((*SOCCER, SegmentationClass('robot', (9, 9, 9))))
+ENGINES = ['openvino', 'onnxruntime']
+
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory) -> tuple[Path, Path]:
+    """A checkpoint with random weights and odd settings, and its export."""
+    folder = tmp_path_factory.mktemp('model')
+    torch.manual_seed(3)
+    model = MiniSegNet(len(CLASSES)).eval()
+    with torch.no_grad():
+        model.head[2].weight *= 8  # decided labels: ties would make agreement a matter of rounding
+    record = ModelRecord(CLASSES, Preprocessing((0.4, 0.5, 0.6), (0.2, 0.25, 0.3)), {'who': 'test'})
+    save_checkpoint(folder / 'm.safetensors', model, record)
+    export.export_onnx(folder / 'm.safetensors', folder / 'm.onnx')
+    return folder / 'm.safetensors', folder / 'm.onnx'
+
+
+def picture(width, height, seed=0):
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3)).astype(np.uint8)
+    return np.ascontiguousarray(coarse.repeat(8, 0).repeat(8, 1)[:height, :width])
+
+
+@pytest.mark.parametrize('engine', ENGINES)
+@pytest.mark.parametrize('size', [(128, 96), (131, 99), (65, 64)])
+@pytest.mark.parametrize('network_size', ['native', 'half', '100x77'])
+def test_engines_agree_with_torch(files, engine, size, network_size):
+    pytest.importorskip(engine)
+    if network_size == 'half' and min(size) < 128:
+        size = (size[0] + 66, size[1] + 64)
+    image = picture(*size)
+    reference = Segmenter(files[0], engine='torch', network_size=network_size).run(image)
+    result = Segmenter(files[1], engine=engine, network_size=network_size).run(image)
+    assert result.label_image.shape == label_size(*size)[::-1]
+    assert result.label_image.dtype == np.uint8
+    assert (result.label_image == reference.label_image).mean() > 0.995
+    assert result.image_size == size
+
+
+@pytest.mark.parametrize('engine', [*ENGINES, 'torch'])
+def test_bgr_is_rgb_with_the_channels_swapped(files, engine):
+    pytest.importorskip(engine)
+    segmenter = Segmenter(files[0] if engine == 'torch' else files[1], engine=engine)
+    image = picture(160, 128)
+    rgb = segmenter.run(image)
+    bgr = segmenter.run(np.ascontiguousarray(image[..., ::-1]), order='bgr')
+    np.testing.assert_array_equal(rgb.label_image, bgr.label_image)
+    assert not np.array_equal(rgb.label_image, segmenter.run(image, order='bgr').label_image)
+
+
+@pytest.mark.parametrize('engine', ENGINES)
+def test_image_is_untouched_and_results_survive_the_next_frame(files, engine):
+    pytest.importorskip(engine)
+    segmenter = Segmenter(files[1], engine=engine)
+    image = picture(128, 96)
+    kept = image.copy()
+    first = segmenter.run(image)
+    labels = first.label_image.copy()
+    for seed in range(1, 5):
+        segmenter.run(picture(96 + 32 * seed, 96, seed))
+    np.testing.assert_array_equal(image, kept)
+    np.testing.assert_array_equal(first.label_image, labels)
+    np.testing.assert_array_equal(segmenter.run(image).label_image, labels)
+
+
+def test_views_that_are_not_contiguous_are_taken(files):
+    segmenter = Segmenter(files[1])
+    wide = picture(256, 96)
+    view = wide[:, 64:192]
+    np.testing.assert_array_equal(
+        segmenter.run(view).label_image, segmenter.run(np.ascontiguousarray(view)).label_image
+    )
+
+
+def test_metadata_is_read_without_the_onnx_package(files):
+    import onnx
+
+    expected = {p.key: p.value for p in onnx.load(files[1]).metadata_props}
+    assert read_metadata(files[1]) == expected
+    assert classes_of(files[1]) == CLASSES
+
+
+def test_half_weights_halve_the_file(files, tmp_path):
+    export.export_onnx(files[0], tmp_path / 'float32.onnx', half=False)
+    assert files[1].stat().st_size / (tmp_path / 'float32.onnx').stat().st_size < 0.55
+
+
+def test_an_export_that_disagrees_is_not_kept(files, tmp_path, monkeypatch):
+    from minisegnet_core.inference.torch_engine import TorchEngine
+
+    honest = TorchEngine.infer
+
+    def liar(self, image, order, network_size):
+        labels, probabilities = honest(self, image, order, network_size)
+        return (labels + 1) % 4, probabilities
+
+    monkeypatch.setattr(TorchEngine, 'infer', liar)
+    with pytest.raises(ModelError, match='was not kept'):
+        export.export_onnx(files[0], tmp_path / 'bad.onnx')
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    'image',
+    [
+        np.zeros((480, 640), np.uint8),
+        np.zeros((480, 640, 4), np.uint8),
+        np.zeros((480, 640, 3), np.float32),
+        np.zeros((0, 640, 3), np.uint8),
+        np.zeros((63, 640, 3), np.uint8),
+        None,
+    ],
+)
+def test_images_of_another_kind_are_refused(files, image):
+    with pytest.raises(ImageError):
+        Segmenter(files[1]).run(image)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'error', 'message'),
+    [
+        ({'model': 'gone.onnx'}, ModelError, r'no model file gone\.onnx; shipped are'),
+        ({'engine': 'tensorflow'}, ConfigurationError, 'openvino, onnxruntime, torch'),
+        ({'engine': 'torch'}, ConfigurationError, 'the engine torch does not read'),
+        ({'network_size': 'tiny'}, ConfigurationError, 'WIDTHxHEIGHT'),
+        ({'threads': -1}, ConfigurationError, 'threads is -1'),
+        ({'ball_threshold': 0.0}, ConfigurationError, 'ball_threshold is 0.0'),
+    ],
+)
+def test_wrong_settings_are_named(files, settings, error, message):
+    with pytest.raises(error, match=message):
+        Segmenter(**{'model': files[1], **settings})
+
+
+@pytest.mark.parametrize('content', [b'', b'hello, I am a text file', b'\x3a\xff\xff\xff\xff\xff\xff\xff\xff'])
+def test_damaged_files_are_named(tmp_path, content):
+    (tmp_path / 'bad.onnx').write_bytes(content)
+    with pytest.raises(ModelError, match=r'bad\.onnx'):
+        Segmenter(tmp_path / 'bad.onnx')
+
+
+def test_an_onnx_file_of_somebody_else_is_refused(tmp_path):
+    import onnx
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info('x', TensorProto.FLOAT, [1])
+    result = helper.make_tensor_value_info('y', TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node('Relu', ['x'], ['y'])], 'g', [value], [result])
+    onnx.save(helper.make_model(graph), tmp_path / 'other.onnx')
+    with pytest.raises(ModelError, match='was not made by `minisegnet export`'):
+        Segmenter(tmp_path / 'other.onnx')
+
+
+def test_segmenting_needs_no_torch(files, tmp_path):
+    """In a process where importing torch fails, as on a robot without it."""
+    (tmp_path / 'torch.py').write_text('raise ImportError("no torch here")\n')
+    code = (
+        'import sys, numpy as np\n'
+        'from minisegnet_core.inference.segmenter import Segmenter\n'
+        f'result = Segmenter({str(files[1])!r}).run(np.zeros((96, 128, 3), np.uint8))\n'
+        'assert result.label_image.shape == (24, 32)\n'
+        'assert not [m for m in sys.modules if m.split(".")[0] in ("torch", "torchvision", "onnx", "safetensors")]\n'
+        'print(result.label_image.shape)\n'
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, '-c', f'import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(root)!r}]\n{code}'],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == '(24, 32)'
