@@ -44,7 +44,9 @@ def write_image(path: Path, image: NDArray[np.uint8], quality: int = 95) -> None
         ImageError: the image could not be encoded.
     """
     bgr = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    good, data = cv2.imencode(path.suffix, bgr, [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_PNG_COMPRESSION, 3])
+    png = path.suffix.lower() == '.png'
+    settings = [cv2.IMWRITE_PNG_COMPRESSION, 3] if png else [cv2.IMWRITE_JPEG_QUALITY, quality]
+    good, data = cv2.imencode(path.suffix, bgr, settings)
     if not good:
         raise ImageError(f'an image of shape {image.shape} could not be encoded as {path.suffix}')
     temporary = path.with_name(path.name + '.part')

@@ -1,0 +1,261 @@
+"""Where everything is: draws a camera, a ball, robots, people and the rest for one scene."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minisegnet_core.scenes import actors, goals
+from minisegnet_core.scenes.actors import Actor
+from minisegnet_core.scenes.balls import BallBody, sample_look
+from minisegnet_core.scenes.camera import Camera, horizontal_focal_length, invertible, pose
+from minisegnet_core.scenes.config import CameraSettings, SceneConfig
+from minisegnet_core.scenes.fields import FIELDS, FieldDimensions
+from minisegnet_core.scenes.ground import Ground, sample_ground
+from minisegnet_core.scenes.hall import Hall, sample_hall
+from minisegnet_core.scenes.light import Light, sample_light
+from minisegnet_core.scenes.nets import Net
+from minisegnet_core.scenes.ownbody import own_body
+from minisegnet_core.scenes.sensor import Sensor, sample_sensor
+from minisegnet_core.scenes.solids import Box, Solid
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything of a scene but the camera, which looks at it, and the own robot, which moves with the camera."""
+
+    ground: Ground
+    light: Light
+    hall: Hall
+    balls: tuple[BallBody, ...]
+    actors: tuple[Actor, ...]
+    structure: tuple[Solid, ...]
+    nets: tuple[Net, ...]
+    sensor: Sensor
+
+
+@dataclass(frozen=True)
+class Lens:
+    """A lens without a place: model, focal lengths and principal point in pixels, coefficients, limit in radians."""
+
+    model: str
+    focal: tuple[float, float]
+    center: tuple[float, float]
+    distortion: tuple[float, ...]
+    limit: float
+
+    def camera(self, width: int, height: int, rotation: Vector, position: Vector) -> Camera:
+        """A camera with this lens."""
+        return Camera(
+            width, height, self.model, *self.focal, *self.center, self.distortion, rotation, position, self.limit
+        )
+
+
+def sample_lens(settings: CameraSettings, width: int, height: int, rng: np.random.Generator) -> Lens:
+    """Draws a lens; coefficients are eased until the lens can be inverted over the whole image."""
+    fisheye = rng.random() < settings.fisheye
+    shift = rng.uniform(-1, 1, 2) * settings.off_center * width
+    center = ((width - 1) / 2 + float(shift[0]), (height - 1) / 2 + float(shift[1]))
+    aspect = float(rng.uniform(0.99, 1.01))
+    if fisheye:
+        view = math.radians(rng.uniform(*settings.fisheye_field_of_view))
+        distortion = tuple(float(v) for v in rng.normal(0, 1, 4) * (0.03, 0.006, 0.001, 0.0002))
+        focal = horizontal_focal_length(width, view, 'equidistant', distortion)
+        limit = math.radians(115)
+        if rng.random() < settings.image_circle:
+            limit = min(float(rng.uniform(0.75, 1.15)) * view / 2, limit)
+        return Lens('equidistant', (focal, focal * aspect), center, distortion, limit)
+    view = math.radians(min(rng.uniform(*settings.field_of_view), 140.0))
+    k1, tangential = float(rng.uniform(*settings.barrel)), rng.uniform(*settings.tangential, 2)
+    k2 = float(rng.uniform(0.05, 0.5)) * k1 * k1
+    ease = 1.0
+    while True:
+        distortion = (k1 * ease, k2 * ease, float(tangential[0]) * ease, float(tangential[1]) * ease, 0.0)
+        edge = math.tan(view / 2)
+        if invertible(distortion, edge):
+            focal = horizontal_focal_length(width, view, 'plumb_bob', distortion)
+            # The corner must be reached, too: see how far the model still grows.
+            corner = math.hypot(width / 2 + abs(shift[0]), height / 2 / aspect + abs(shift[1])) * 1.03 / focal
+            reach = np.linspace(0, edge * 4, 400)
+            bent, slope = Camera(1, 1, 'plumb_bob', 1, 1, 0, 0, distortion, np.eye(3), np.zeros(3))._bend(reach)
+            good = np.flatnonzero(np.logical_or(slope <= 0.1, bent > corner))
+            if good.size and slope[good[0]] > 0.1:
+                return Lens('plumb_bob', (focal, focal * aspect), center, distortion, math.atan(reach[good[0]]) + 0.02)
+        ease *= 0.75
+
+
+def sample_camera(config: SceneConfig, ground: Ground, rng: np.random.Generator) -> Camera:
+    """Draws a camera on the field that looks at some of it."""
+    settings, image = config.camera, config.image
+    lens = sample_lens(settings, image.width, image.height, rng)
+    left, right, bottom, top = ground.extent
+    x, y = float(rng.uniform(left, right)), float(rng.uniform(bottom, top))
+    aim_x, aim_y = rng.uniform(left + ground.border, right - ground.border), rng.uniform(bottom, top)
+    yaw = math.atan2(aim_y - y, aim_x - x) + float(rng.normal(0, 0.3))
+    pitch, roll = float(rng.uniform(*settings.pitch)), float(rng.uniform(*settings.roll))
+    if rng.random() < settings.tumble:
+        pitch, roll = float(rng.uniform(-25, 85)), float(rng.uniform(-45, 45))
+    rotation = pose(yaw, math.radians(pitch), math.radians(roll))
+    height = float(rng.uniform(*settings.height))
+    return lens.camera(image.width, image.height, rotation, np.array([x, y, height]))
+
+
+def sample_scene(config: SceneConfig, rng: np.random.Generator, around: bool = False) -> tuple[Scene, Camera]:
+    """Draws a scene and a camera in it. ``around``: paint the whole panorama, for cameras that will turn."""
+    kind = str(config.field.kinds[int(rng.integers(len(config.field.kinds)))])
+    field = config.field.free if kind == 'free' else FIELDS[kind]
+    ground = sample_ground(config, field, kind == 'free', rng)
+    light = sample_light(config.light, field, rng)
+    camera = sample_camera(config, ground, rng)
+    forward = camera.rotation[2]
+    middle = math.atan2(forward[1], forward[0])
+    half = math.atan(camera.width / camera.fx) if camera.model == 'plumb_bob' else camera.width / camera.fx / 2
+    steep = abs(forward[2]) > 0.6 or around
+    extent = 2 * math.pi if steep else min(2.4 * half + 0.3, 2 * math.pi)
+    hall = sample_hall(config.hall, middle, extent, camera.fx * 0.8, rng)
+    posts, nets = goals.goals(field, config.things, rng)
+    structure: list[Solid] = [*posts, *_boards(config, ground, rng)]
+    if rng.random() < config.things.near_net:
+        nets.append(goals.near_net(camera.position, forward, rng))
+    balls = tuple(_balls(config, ground, camera, rng))
+    cast = _cast(config, kind, ground, camera, balls, rng)
+    sensor = sample_sensor(config.sensor, camera.width, rng)
+    return Scene(ground, light, hall, balls, tuple(cast), tuple(structure), tuple(nets), sensor), camera
+
+
+def sample_own_body(config: SceneConfig, camera: Camera, rng: np.random.Generator) -> tuple[Solid, ...]:
+    """Parts of the own robot, or none."""
+    return own_body(camera, rng) if rng.random() < config.things.own_robot else ()
+
+
+def _ahead(camera: Camera, distance: float, rng: np.random.Generator) -> tuple[float, float]:
+    """A place on the ground at a distance that the camera is likely to see."""
+    forward = camera.rotation[2]
+    half = min(camera.width / camera.fx / 2, 1.3)
+    bearing = math.atan2(forward[1], forward[0]) + float(rng.uniform(-half, half))
+    return (
+        float(camera.position[0] + distance * math.cos(bearing)),
+        float(camera.position[1] + distance * math.sin(bearing)),
+    )
+
+
+def _balls(config: SceneConfig, ground: Ground, camera: Camera, rng: np.random.Generator) -> list[BallBody]:
+    settings = config.balls
+    if rng.random() < settings.none:
+        return []
+    count = int(rng.integers(2, 4)) if rng.random() < settings.more else 1
+    left, right, bottom, top = ground.extent
+    low, high = settings.diameter if settings.diameter[1] > 0 else ground.field.ball_diameter
+    balls = []
+    for _ in range(count):
+        radius = float(rng.uniform(low, high)) / 2
+        for _attempt in range(12):
+            distance = math.exp(rng.uniform(*np.log(settings.distance)))
+            x, y = _ahead(camera, distance, rng)
+            lift = float(rng.uniform(0, 0.5)) if rng.random() < settings.lifted else 0.0
+            center = np.array([x, y, radius + lift])
+            u, v = camera.project(center)
+            in_view = -10 < u < camera.width + 10 and -10 < v < camera.height + 10
+            apart = all(float(np.linalg.norm(center - other.center)) > radius + other.radius for other in balls)
+            if left < x < right and bottom < y < top and in_view and apart:
+                balls.append(BallBody(center, radius, _turn(rng), sample_look(settings, rng)))
+                break
+    return balls
+
+
+def _turn(rng: np.random.Generator) -> Vector:
+    orthogonal, upper = np.linalg.qr(rng.standard_normal((3, 3)))
+    turn: Vector = orthogonal * np.sign(np.diag(upper))
+    return turn
+
+
+def _cast(
+    config: SceneConfig,
+    kind: str,
+    ground: Ground,
+    camera: Camera,
+    balls: tuple[BallBody, ...],
+    rng: np.random.Generator,
+) -> list[Actor]:
+    things = config.things
+    left, right, bottom, top = ground.extent
+    cast: list[Actor] = []
+
+    def robot(x: float, y: float) -> Actor:
+        rolling = kind == 'msl' and rng.random() < 0.85
+        return actors.wheeled(x, y, rng) if rolling else actors.humanoid(x, y, rng)
+
+    def clear(x: float, y: float) -> bool:
+        if math.hypot(x - camera.position[0], y - camera.position[1]) < 0.45:
+            return False
+        return all(math.hypot(x - b.center[0], y - b.center[1]) > 0.15 + b.radius for b in balls)
+
+    def count(span: tuple[float, float]) -> int:
+        return int(rng.integers(int(span[0]), int(span[1]) + 1))
+
+    for make, number in ((robot, count(things.robots)), (lambda x, y: actors.person(x, y, rng), count(things.people))):
+        for _ in range(number):
+            x, y = float(rng.uniform(left, right)), float(rng.uniform(bottom, top))
+            if rng.random() < 0.5:
+                x, y = _ahead(camera, float(rng.uniform(0.8, 8)), rng)
+            if clear(x, y):
+                cast.append(make(x, y))
+    if rng.random() < things.close_actor:
+        x, y = _ahead(camera, float(rng.uniform(0.5, 1.2)), rng)
+        if clear(x, y):
+            cast.append(robot(x, y) if rng.random() < 0.5 else actors.person(x, y, rng))
+    for ball in balls:  # something between the ball and the camera, or a foot at the ball
+        if rng.random() < config.balls.hidden:
+            toward = camera.position[:2] - ball.center[:2]
+            gap = float(np.hypot(*toward))
+            side = np.array([-toward[1], toward[0]]) / gap * float(rng.normal(0, 0.12))
+            x, y = ball.center[:2] + toward / gap * float(rng.uniform(0.2, 0.45)) + side
+            if gap > 1.2:
+                cast.append(robot(float(x), float(y)))
+    for _ in range(count(things.bystanders)):
+        x, y = _beside(ground, 0.15, 1.6, rng)
+        make_one = (lambda x, y: actors.person(x, y, rng), lambda x, y: actors.furniture(x, y, rng), robot)
+        cast.append(make_one[int(rng.choice([0, 0, 0, 1, 1, 2]))](x, y))
+    for _ in range(count(things.distractors)):
+        cast.append(actors.distractor(*_beside(ground, 0.3, 2.0, rng), rng))
+    return cast
+
+
+def _beside(ground: Ground, least: float, most: float, rng: np.random.Generator) -> tuple[float, float]:
+    """A place off the field, between two distances (metres) from its border strip."""
+    left, right, bottom, top = ground.extent
+    away = float(rng.uniform(least, most))
+    if rng.random() < (right - left) / (right - left + top - bottom):
+        return float(rng.uniform(left, right)), float(rng.choice([bottom - away, top + away]))
+    return float(rng.choice([left - away, right + away])), float(rng.uniform(bottom, top))
+
+
+def _boards(config: SceneConfig, ground: Ground, rng: np.random.Generator) -> list[Solid]:
+    """Boards along some sides of the field, some in pieces of other colours."""
+    if rng.random() >= config.hall.boards:
+        return []
+    left, right, bottom, top = ground.extent
+    height, gap = float(rng.uniform(0.1, 1.1)) / 2, float(rng.uniform(0.02, 0.5))
+    main = actors.surface(rng, str(rng.choice(['light', 'dark', 'light', 'vivid'])))
+    boards: list[Solid] = []
+    sides = [(True, bottom - gap), (True, top + gap), (False, left - gap), (False, right + gap)]
+    for along_x, place in sides:
+        if rng.random() < 0.25:
+            continue
+        start, end = (left - gap, right + gap) if along_x else (bottom - gap, top + gap)
+        pieces = int(rng.choice([1, 1, 4, 7]))
+        edges = np.linspace(start, end, pieces + 1)
+        for a, b in zip(edges[:-1], edges[1:], strict=True):
+            look = main if rng.random() < 0.6 else actors.surface(rng)
+            middle, half = float(a + b) / 2, float(b - a) / 2
+            center = (middle, place, height) if along_x else (place, middle, height)
+            size = (half, 0.015, height) if along_x else (0.015, half, height)
+            boards.append(Box(np.array(center), np.array(size), np.eye(3), look))
+    return boards
+
+

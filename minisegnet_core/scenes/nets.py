@@ -1,0 +1,105 @@
+"""Nets: patches of a plane covered with threads; only the pixels that threads cover are hidden."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minisegnet_core.scenes.solids import Canvas
+from minisegnet_core.scenes.viewport import Viewport
+
+Floats = NDArray[np.float32]
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Net:
+    """A parallelogram of net: ``corner`` and the edge vectors ``along`` and ``up``, metres in the field frame.
+
+    mesh, thread: width of a mesh and of a thread, metres; diagonal: threads at 45 degrees; sag: metres by which
+    threads wander.
+    """
+
+    corner: Vector
+    along: Vector
+    up: Vector
+    mesh: float
+    thread: float
+    diagonal: bool
+    sag: float
+    color: Floats
+
+    def draw(self, canvas: Canvas, view: Viewport, level: Floats, hidden: Floats) -> None:
+        """Lays the net over the image where nothing nearer stands; ``hidden`` (H, W) keeps the share of each pixel
+        that threads cover."""
+        middle = self.corner + (self.along + self.up) / 2
+        radius = float(np.linalg.norm(self.along + self.up)) / 2
+        window = view.window(middle, max(radius, float(np.linalg.norm(self.along - self.up)) / 2))
+        if window is None:
+            return
+        normal = np.cross(self.along, self.up)
+        length = float(np.linalg.norm(normal))
+        if length < 1e-9:
+            return
+        normal = (normal / length).astype(np.float32)
+        offset = self.corner - view.camera.position
+        lift = np.float32(normal @ offset)
+        wide, high = float(np.linalg.norm(self.along)), float(np.linalg.norm(self.up))
+        # Edges may not be square to each other (side nets lean): solve for both coordinates at once.
+        gram = np.array([[self.along @ self.along, self.along @ self.up], [self.along @ self.up, self.up @ self.up]])
+        weights = (np.linalg.inv(gram) @ np.stack([self.along, self.up])).astype(np.float32)
+        start = weights @ offset.astype(np.float32)
+
+        def meets(nodes: Floats, angle: float) -> NDArray[np.bool_]:
+            flat = _project(normal, nodes)
+            with np.errstate(divide='ignore', invalid='ignore'):
+                distance = lift / flat
+            s, t = (_project(row, nodes) * distance - first for row, first in zip(weights, start, strict=True))
+            # One node's angle makes more metres where the net is seen aslant.
+            margin = 2 * angle * np.abs(distance) / np.maximum(np.abs(flat), 0.05)
+            margin_s, margin_t = margin / np.float32(wide), margin / np.float32(high)
+            inside = (s > -margin_s) & (s < 1 + margin_s) & (t > -margin_t) & (t < 1 + margin_t)
+            return inside & (distance > 0) | (np.abs(flat) < 0.02)
+
+        window = view.tighten(window, meets)
+        if window is None:
+            return
+        rays = view.rays[:, window[0], window[1]]
+        flat = _project(normal, rays)
+        with np.errstate(divide='ignore', invalid='ignore'):
+            distance = lift / flat
+            s = _project(weights[0], rays) * distance - start[0]
+            t = _project(weights[1], rays) * distance - start[1]
+        hit = (distance > 0.03) & (distance < canvas.depth[window]) & (s >= 0) & (s <= 1) & (t >= 0) & (t <= 1)
+        rows, columns = np.nonzero(hit)
+        if rows.size == 0:
+            return
+        at, slope, s, t = (plane[rows, columns] for plane in (distance, np.abs(flat), s, t))
+        u, v = s * np.float32(wide), t * np.float32(high)
+        if self.sag:
+            wave = np.float32(self.sag)
+            u, v = u + wave * np.sin(v * 5 + u), v + wave * np.sin(u * 4)
+        if self.diagonal:
+            u, v = (u + v) * np.float32(0.7071), (u - v) * np.float32(0.7071)
+        size = at * np.float32(view.pixel) / np.maximum(np.sqrt(slope), 0.2)
+        cover = 1 - (1 - self._threads(u, size)) * (1 - self._threads(v, size))
+        color = canvas.light[window]
+        before = color[rows, columns]
+        color[rows, columns] = before + cover[:, None] * (self.color * level - before)
+        share = hidden[window]
+        share[rows, columns] = 1 - (1 - share[rows, columns]) * (1 - cover)
+
+    def _threads(self, position: Floats, size: Floats) -> Floats:
+        mesh, half = np.float32(self.mesh), np.float32(self.thread / 2)
+        away = np.abs(position - mesh * np.round(position / mesh))
+        cover = np.minimum(half, away + size / 2) - np.maximum(-half, away - size / 2)
+        return np.clip(cover / size, 0, 1)
+
+
+def _project(vector: Floats, rays: Floats) -> Floats:
+    result: Floats = rays[0] * vector[0]
+    result += rays[1] * vector[1]
+    result += rays[2] * vector[2]
+    return result

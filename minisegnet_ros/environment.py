@@ -1,0 +1,79 @@
+"""The surroundings in which ROS processes of ours run: a free domain, this host only, memory for whole images."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from rclpy.exceptions import InvalidHandle
+from rclpy.executors import Executor
+
+from minisegnet_core.resources import share_directory
+
+# RTPS: discovery of domain d listens at 7400 + 250 d, its first participant's ports follow.
+DISCOVERY_PORT = 7400
+PORTS_PER_DOMAIN = 250
+# Above this, Linux hands the same ports out to outgoing connections.
+DOMAINS = range(1, 101)
+
+# Kilted's Fast DDS reads the first, Jazzy's the second.
+PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+
+
+def free_domain() -> int:
+    """A ROS domain in which no process of this host takes part, chosen at random.
+
+    ``ROS_DOMAIN_ID`` is no guide here: it names the robot's domain, and what we start must not disturb the robot.
+    """
+    candidates = random.sample(DOMAINS, len(DOMAINS))
+    return next((domain for domain in candidates if _is_free(domain)), candidates[0])
+
+
+def _is_free(domain: int) -> bool:
+    """Whether the first ports of the domain can be bound: multicast discovery, and participants 0 to 2."""
+    first = DISCOVERY_PORT + PORTS_PER_DOMAIN * domain
+    for port in (first, *(first + 10 + 2 * participant for participant in range(3))):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(('', port))
+            except OSError:
+                return False
+    return True
+
+
+def large_images_profile() -> Path:
+    """The Fast DDS profile whose shared memory holds whole images; it helps in the camera's process."""
+    return share_directory() / 'config' / 'fastdds.xml'
+
+
+def private_environment(domain: int) -> dict[str, str]:
+    """Environment for a ROS process of ours: the domain, this host only, and a start from scratch of ROS's wheels.
+
+    The wheels' Python restarts itself once, with their library path, and mark that in the environment; the mark and
+    the path must not reach another Python.
+    """
+    environment = {k: v for k, v in os.environ.items() if k != '_ROS_WHEELS_BOOTSTRAP_COMPLETE'}
+    if '_ROS_WHEELS_BOOTSTRAP_COMPLETE' in os.environ:
+        environment.pop('LD_LIBRARY_PATH', None)
+        environment.setdefault('AMENT_PREFIX_PATH', sys.prefix)
+    environment['ROS_DOMAIN_ID'] = str(domain)
+    environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    environment['PYTHONUNBUFFERED'] = '1'
+    return environment
+
+
+def spin_until(executor: Executor, stopped: Callable[[], bool], period: float = 0.5) -> None:
+    """Spins until ``stopped`` says so, which it is asked after each callback, and each ``period`` seconds.
+
+    Unlike ``Executor.spin`` it outlives a subscription that is destroyed while an event of its waits to be handled:
+    rclpy raises InvalidHandle for that from the executor itself.
+    """
+    while not stopped():
+        try:
+            executor.spin_once(timeout_sec=period)
+        except InvalidHandle:
+            continue

@@ -1,0 +1,146 @@
+"""Transitions in every order, through services as everybody else calls them; and diagnostics in each state."""
+
+from __future__ import annotations
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
+from test_node import RELIABLE, picture, stamps
+from test_node import Peer as Camera
+
+from minisegnet_ros.segment_node import SegmentNode
+
+CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE, SHUTDOWN = (
+    Transition.TRANSITION_CONFIGURE,
+    Transition.TRANSITION_CLEANUP,
+    Transition.TRANSITION_ACTIVATE,
+    Transition.TRANSITION_DEACTIVATE,
+    Transition.TRANSITION_INACTIVE_SHUTDOWN,
+)
+
+
+@pytest.fixture
+def manager(spin, wait, fake):
+    """A node that waits for orders, and functions change(transition) -> success, state() -> id."""
+
+    def begin(**parameters):
+        overrides = [Parameter(name, value=value) for name, value in {'autostart': False, **parameters}.items()]
+        node = spin(SegmentNode(fake, parameter_overrides=overrides))
+        client = spin(Node('manager'), 1)
+        changer = client.create_client(ChangeState, 'segment/change_state')
+        getter = client.create_client(GetState, 'segment/get_state')
+        assert changer.wait_for_service(10) and getter.wait_for_service(10)
+
+        def call(service, request):
+            future = service.call_async(request)
+            wait(future.done, what='the service')
+            return future.result()
+
+        def change(transition):
+            return call(changer, ChangeState.Request(transition=Transition(id=transition))).success
+
+        return node, change, lambda: call(getter, GetState.Request()).current_state.id
+
+    return begin
+
+
+def test_transitions(manager, fake, wait):
+    node, change, state = manager()
+    assert state() == State.PRIMARY_STATE_UNCONFIGURED
+    assert not fake.created, 'nothing is loaded before configure'
+    assert not change(ACTIVATE)
+    for _ in range(2):
+        assert change(CONFIGURE)
+        assert state() == State.PRIMARY_STATE_INACTIVE
+        assert node.count_subscribers('/image') == 0
+        for _ in range(2):
+            assert change(ACTIVATE)
+            wait(lambda: node.count_subscribers('/image') == 1)
+            assert not change(CONFIGURE)
+            assert change(DEACTIVATE)
+            wait(lambda: node.count_subscribers('/image') == 0)
+        assert change(CLEANUP)
+        assert state() == State.PRIMARY_STATE_UNCONFIGURED
+        assert node._segmenter is None
+        wait(lambda: node.count_publishers('/segment/label_image') == 0)
+    assert len(fake.created) == 2
+    assert change(CONFIGURE)
+    assert change(SHUTDOWN)
+    assert state() == State.PRIMARY_STATE_FINALIZED
+
+
+def test_shutdown_while_active(manager):
+    node, change, state = manager()
+    assert change(CONFIGURE) and change(ACTIVATE)
+    assert change(Transition.TRANSITION_ACTIVE_SHUTDOWN)
+    assert state() == State.PRIMARY_STATE_FINALIZED
+    assert node._worker is None
+
+
+def test_failed_load_leaves_it_unconfigured(manager, wait):
+    node, change, state = manager(model='missing')
+    assert not change(CONFIGURE)
+    assert state() == State.PRIMARY_STATE_UNCONFIGURED
+    node.set_parameters([Parameter('model', value='')])
+    assert change(CONFIGURE), 'after the parameter is mended'
+
+
+def test_starts_itself(manager, wait):
+    _, _, state = manager(autostart=True)
+    wait(lambda: state() == State.PRIMARY_STATE_ACTIVE)
+
+
+def test_images_are_answered_after_a_second_activation(manager, spin, wait):
+    node, change, _ = manager()
+    camera = spin(Camera(), 1)
+    change(CONFIGURE)
+    for stamp in (1, 2):
+        change(ACTIVATE)
+        wait(lambda: camera.images.get_subscription_count() == 1 and node._outputs.heard)
+        wait(lambda stamp=stamp: (camera.send(picture(1), stamp), stamp in stamps(camera.received['label_image']))[1])
+        change(DEACTIVATE)
+        wait(lambda: camera.images.get_subscription_count() == 0)
+
+
+def test_diagnostics(manager, spin, wait):
+    node, change, _ = manager(diagnostics_period=0.1)
+    camera = spin(Camera(), 1)
+    heard: list[DiagnosticStatus] = []
+    camera.create_subscription(DiagnosticArray, '/diagnostics', lambda m: heard.extend(m.status), 10)
+
+    def status(text):
+        heard.clear()
+        return wait(lambda: next((s for s in heard if text in s.message), None), what=f'diagnostics with {text}')
+
+    assert status('not configured').level == DiagnosticStatus.WARN
+    change(CONFIGURE)
+    assert status('inactive').level == DiagnosticStatus.OK
+    change(ACTIVATE)
+    wait(lambda: camera.images.get_subscription_count() == 1 and node._outputs.heard)
+    wait(lambda: (camera.send(picture(1), 1), camera.received['label_image'])[1])
+    camera.send(picture(1), 2, encoding='rubbish')
+    wait(lambda: node._statistics.bad == 1)
+    good = status('segmenting')
+    assert good.level == DiagnosticStatus.OK
+    assert good.name == 'segment: segmentation'
+    values = {pair.key: pair.value for pair in good.values}
+    assert (values['engine'], values['model hash'], values['bad images']) == ('fake', '0123456789ab', '1')
+    assert int(values['images taken']) == int(values['images answered']) + int(values['dropped'])
+    assert float(values['rate [Hz]']) > 0 and float(values['latency p95 [ms]']) >= float(values['latency p50 [ms]']) > 0
+    wait(lambda: (camera.send(picture(1) // 100, 3), any('dark' in s.message for s in heard))[1], what='dark')
+    camera.send(picture(1), 4)
+    wait(lambda: (camera.send(picture(1), 5), any('frozen' in s.message for s in heard))[1], what='frozen')
+    assert status('no image').level == DiagnosticStatus.WARN
+
+
+def test_diagnostics_of_a_silent_camera_need_no_image(manager, spin):
+    """An image topic of another type is told, see the log; the node lives."""
+    _, change, state = manager()
+    other = spin(Node('other'), 1)
+    other.create_publisher(Image, 'image/compressed', RELIABLE)
+    assert change(CONFIGURE) and change(ACTIVATE)
+    assert state() == State.PRIMARY_STATE_ACTIVE
