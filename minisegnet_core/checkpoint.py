@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from minisegnet_core.classes import ClassSet
@@ -77,7 +77,8 @@ def save_checkpoint(path: Path, model: MiniSegNet, record: ModelRecord, *, half:
         for key, value in model.state_dict().items()
     }
     temporary = path.with_name(path.name + '.part')
-    save_file(state, temporary, record.to_metadata())
+    # Not save_file: it makes files that only their owner can read, whatever the umask.
+    temporary.write_bytes(save(state, record.to_metadata()))
     temporary.replace(path)
 
 

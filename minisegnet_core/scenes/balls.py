@@ -62,7 +62,7 @@ class BallLook:
         corners = _PENTAGONS @ n
         near = corners.max(axis=0)
         if self.pattern in ('classic', 'paneled'):
-            faces = np.sort(_HEXAGONS @ n, axis=0)[-2:]
+            faces = np.partition(_HEXAGONS @ n, 18, axis=0)[-2:]
             pentagon = near * np.float32(self.size) > faces[1]
             seam = np.minimum(faces[1] - faces[0], np.abs(near * np.float32(self.size) - faces[1])) < 0.02
             color[seam] *= np.float32(0.6)
@@ -162,7 +162,7 @@ def draw_ball(body: BallBody, canvas: Canvas, view: Viewport, light: Light, leve
     if window is None:
         return None
     height, width = (side.stop - side.start for side in window)
-    factor = 5 if height * width < 3000 else 3 if height * width < 40000 else 2
+    factor = 5 if height * width < 1500 else 3 if height * width < 8000 else 2 if height * width < 50000 else 1
     rays = view.oversampled(window, factor)
     rays /= np.sqrt((rays * rays).sum(axis=0))
     hit, inward = _hit(body, view, rays)

@@ -173,7 +173,8 @@ def _paint_lines(
     footprint = _footprint(view)
     half = np.float32(ground.line_width / 2)
     reach = np.sqrt(footprint.max(axis=-1)) / 2 + (half + np.float32(ground.line_softness + 1e-4))
-    rows, columns = np.nonzero(distance < view.refine(reach))
+    # Far away a pixel covers more than lines lie apart; what is beyond 2 m would not show.
+    rows, columns = np.nonzero(distance < view.refine(np.minimum(reach, 2)))
     if rows.size == 0:
         return
     away, across = distance[rows, columns], normal[rows, columns]

@@ -62,10 +62,10 @@ def sensor_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     """A random cut of :func:`grain` in the given shape; larger shapes repeat it."""
     size = int(np.prod(shape))
     store = grain()
-    start = int(rng.integers(0, store.size))
+    start = int(rng.integers(0, max(store.size - size, 1)))
     if start + size <= store.size:
         return store[start : start + size].reshape(shape)
-    return np.take(store, np.arange(start, start + size), mode='wrap').reshape(shape)
+    return np.resize(store, size).reshape(shape)
 
 
 def sample(field: Floats, x: Floats, y: Floats, scale: float, shift: NDArray[np.float64]) -> Floats:

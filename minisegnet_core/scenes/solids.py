@@ -108,15 +108,18 @@ class Canvas:
         with np.errstate(invalid='ignore', divide='ignore'):
             distance = _CAST[type(solid)](solid, rays, offset)
             hit = (distance > 0.02) & (distance < self.depth[window])
-        if not hit.any():
+        rows, columns = np.nonzero(hit)
+        if rows.size == 0:
             return
-        at = distance[hit]
-        directions = rays[:, hit]
-        points = directions * at + offset[:, None]
+        at = distance[rows, columns]
+        directions = np.stack([plane[rows, columns] for plane in rays])
+        points = directions * at
+        points += offset[:, None]
         normals, along = _NORMAL[type(solid)](solid, points)
-        self.light[window][hit] = _shade(solid.surface, normals, along, points, directions, light, level)
-        self.depth[window][hit] = at
-        self.solid[window][hit] = 1
+        shaded = _shade(solid.surface, normals, along, points, directions, light, level)
+        self.light[window][rows, columns] = shaded
+        self.depth[window][rows, columns] = at
+        self.solid[window][rows, columns] = 1
 
 
 def _swell(solid: Solid, margin: float) -> Solid:

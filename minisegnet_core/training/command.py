@@ -139,7 +139,7 @@ def _render_smoke_data(folder: Path) -> None:
     from minisegnet_core.scenes import SceneConfig, render_scene
 
     width, height = SMOKE_SIZE
-    scenes = replace(SceneConfig.from_preset('mixed'), width=width, height=height)
+    scenes = SceneConfig.from_mapping({'preset': 'mixed', 'image': {'width': width, 'height': height}})
     with DatasetWriter(folder) as writer:
         index = 0
         for split, count in SMOKE_IMAGES.items():

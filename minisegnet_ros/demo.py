@@ -1,0 +1,225 @@
+"""Plays a bag, or a rendered scene, to the real node over DDS: report, overlay video, contact sheet.
+
+minisegnet demo --bag match.mcap --topic /camera/image_raw --output demo
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import rclpy
+from numpy.typing import NDArray
+from rclpy.signals import SignalHandlerOptions
+from tqdm import tqdm
+
+from minisegnet_core.classes import SOCCER
+from minisegnet_core.cli import command
+from minisegnet_core.errors import ImageError, SourceError
+from minisegnet_core.frames import is_bag
+from minisegnet_core.frames.bag import BagImages
+from minisegnet_core.frames.bag_writer import BagWriter
+from minisegnet_core.video import VideoWriter
+from minisegnet_core.visualization import contact_sheet, draw_overlay
+from minisegnet_ros.environment import PROFILE_VARIABLES, free_domain, large_images_profile
+from minisegnet_ros.node_process import NodeError, NodeProcess
+from minisegnet_ros.replay import TOPIC, Played, Recording, replay
+
+SCENE_FRAMES, SCENE_RATE, SCENE_SEED = 60, 5.0, 7
+"""Length (images), rate (Hz) and seed of the rendered scene: twelve seconds."""
+
+SHEET_CELLS, SHEET_COLUMNS, SHEET_CELL_WIDTH = 12, 4, 320
+
+
+@command
+def main(argv: Sequence[str], prog: str) -> int:
+    """Plays a bag or a rendered scene to the real node over DDS: report, overlay video, contact sheet."""
+    parser = argparse.ArgumentParser(
+        prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--bag', default='', help='ROS bag: .bag, .db3, .mcap or folder (default: render a scene)')
+    parser.add_argument('--topic', help='image topic of the bag (default: the only one)')
+    parser.add_argument('--output', default='demo', help='folder to write into (default: demo)')
+    parser.add_argument('--rate', type=float, default=1.0, help='speed of the replay (default: 1, as recorded)')
+    parser.add_argument('--model', default='', help="the node's model (default: what runs best here)")
+    parser.add_argument('--engine', default='auto', help="the node's engine (default: auto)")
+    parser.add_argument('--network-size', default='native', help='native, half or WIDTHxHEIGHT (default: native)')
+    parser.add_argument('--threads', type=int, default=0, help='CPU threads (default: 0, all cores but one)')
+    arguments = parser.parse_args(list(argv))
+    if not arguments.rate > 0:
+        parser.error(f'--rate must be above 0, not {arguments.rate:g}')
+    output = Path(arguments.output)
+    output.mkdir(parents=True, exist_ok=True)
+    bag = open_bag(arguments.bag, arguments.topic, output)
+    print(f'playing {len(bag)} images of {bag.path}, topic {bag.topic}')
+    parameters = {
+        'model': str(Path(arguments.model).resolve()) if Path(arguments.model).is_file() else arguments.model,
+        'engine': arguments.engine,
+        'network_size': arguments.network_size,
+        'threads': arguments.threads,
+        'image_transport': 'compressed' if bag.compressed else 'raw',
+        'reliability': 'reliable',
+        'diagnostics_period': 0.5,
+    }
+    with started_node(parameters) as node, tqdm(total=len(bag), desc='demo', unit='image') as bar:
+        recording = replay(bag, node, rate=arguments.rate, progress=bar.update)
+    report = report_of(recording, bag)
+    (output / 'report.json').write_text(json.dumps(report, indent=2) + '\n')
+    if not recording.answered:
+        raise NodeError(f'the node answered none of {len(recording.frames)} images; see {output / "report.json"}')
+    draw(recording, bag, output)
+    print(
+        f'{report["frames_out"]} of {report["frames_in"]} images answered, {report["latency_ms_p50"]} ms (p50), '
+        f'{report["latency_ms_p95"]} ms (p95), ball seen in {report["balls_seen"]}, engine {report["engine"]}'
+    )
+    for name in ('report.json', 'overlay.mp4', 'sheet.png'):
+        print(output / name)
+    return 0
+
+
+def open_bag(path: str, topic: str | None, output: Path) -> BagImages:
+    """The bag to play; without a path, a scene rendered into ``output/bag``.
+
+    Raises:
+        SourceError: it is no bag, or cannot be played.
+    """
+    if not path:
+        return BagImages(render_bag(output / 'bag'))
+    if not Path(path).exists() or not is_bag(path):
+        raise SourceError(f'there is no ROS bag {path}; give a .bag, .db3 or .mcap file or the folder of a bag')
+    return BagImages(Path(path), topic)
+
+
+def render_bag(folder: Path) -> Path:
+    """Renders a short scene as a bag, always the same one; its folder."""
+    from minisegnet_core.scenes import SceneConfig, render_sequence
+
+    if (folder / 'metadata.yaml').is_file():
+        shutil.rmtree(folder)
+    frames = render_sequence(SceneConfig.from_preset('humanoid'), SCENE_SEED, SCENE_FRAMES, SCENE_RATE)
+    start = 1_700_000_000_000_000_000
+    with BagWriter(folder) as writer:
+        for index, frame in enumerate(tqdm(frames, total=SCENE_FRAMES, desc='render', unit='image')):
+            writer.add(frame.image, start + round(index * 1e9 / SCENE_RATE))
+    return folder
+
+
+@contextmanager
+def started_node(parameters: dict[str, object]) -> Iterator[NodeProcess]:
+    """A node process and, in this one, rclpy, alone together in a free domain of this host."""
+    domain = free_domain()
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    with NodeProcess(domain, {'image': TOPIC}, parameters) as node:
+        # After the node's start: the profile serves who publishes the images, and that is this process.
+        if not any(os.environ.get(name) for name in PROFILE_VARIABLES):
+            os.environ.update(dict.fromkeys(PROFILE_VARIABLES, str(large_images_profile())))
+        rclpy.init(args=[], domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
+        try:
+            yield node
+        finally:
+            rclpy.try_shutdown()
+
+
+def report_of(recording: Recording, bag: BagImages) -> dict[str, Any]:
+    """What report.json says; latencies in milliseconds, from publication of an image to arrival of its labels."""
+    latencies = [frame.latency * 1e3 for frame in recording.answered if frame.latency is not None]
+    p50, p95 = (round(float(v), 2) for v in np.percentile(latencies, [50, 95])) if latencies else (None, None)
+    return {
+        'frames_in': len(recording.frames),
+        'frames_out': len(recording.answered),
+        'dropped': len(recording.frames) - len(recording.answered),
+        'latency_ms_p50': p50,
+        'latency_ms_p95': p95,
+        'balls_seen': sum(frame.ball is not None for frame in recording.frames),
+        'engine': recording.facts.get('engine', ''),
+        'model': recording.facts.get('model', ''),
+        'model_hash': recording.facts.get('model hash', ''),
+        'source': str(bag.path),
+        'topic': bag.topic,
+        'duration_s': round(recording.duration, 2),
+    }
+
+
+def draw(recording: Recording, bag: BagImages, output: Path) -> None:
+    """Writes overlay.mp4 and sheet.png from the bag's images and the labels that came back.
+
+    Raises:
+        ImageError: the video cannot be written, or not read again.
+    """
+    frames = recording.frames
+    chosen = {round(i) for i in np.linspace(0, len(frames) - 1, min(SHEET_CELLS, len(frames)))}
+    cells: list[NDArray[np.uint8]] = []
+    captions: list[str] = []
+    span = frames[-1].sent - frames[0].sent
+    rate = min(max((len(frames) - 1) / span if span > 0 else 1.0, 1.0), 60.0)
+    video: VideoWriter | None = None
+    written = 0
+    path = output / 'overlay.mp4'
+    # Under another name until it is whole: a stopped run leaves no video that does not play.
+    part = Path(tempfile.mkdtemp(dir=output)) / 'overlay.mp4'
+    try:
+        messages = tqdm(bag.messages(), total=len(frames), desc='draw', unit='image')
+        for frame, message in zip(frames, messages, strict=True):
+            try:
+                picture = overlay(message.decode().rgb(), frame)
+            except ImageError:
+                continue  # the node could not answer it either
+            height, width = picture.shape[:2]
+            video = video or VideoWriter(part, (width, height), rate)
+            video.write(picture)
+            written += 1
+            if frame.index in chosen:
+                cells.append(picture)
+                answer = 'dropped' if frame.labels is None else 'ball' if frame.ball else 'no ball'
+                captions.append(f'{frame.sent - frames[0].sent:.1f} s: {answer}')
+        if video is None:
+            raise ImageError(f'no image of {bag.path} can be decoded')
+        video.close()
+        check_video(part, written)
+        part.replace(path)
+    finally:
+        shutil.rmtree(part.parent, ignore_errors=True)
+    sheet = contact_sheet(cells, SHEET_COLUMNS, SHEET_CELL_WIDTH, captions)
+    cv2.imwrite(str(output / 'sheet.png'), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+
+
+def overlay(image: NDArray[np.uint8], frame: Played) -> NDArray[np.uint8]:
+    """The image with what the node said of it; a dropped one is marked so."""
+    if frame.labels is None:
+        picture = image.copy()
+        cv2.putText(picture, 'dropped', (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 0, 0), 2, cv2.LINE_AA)
+        return picture
+    picture = draw_overlay(image, frame.labels, SOCCER)
+    if frame.ball is not None:
+        x, y, radius = frame.ball
+        center = round(x * 16), round(y * 16)  # OpenCV's `shift`: sixteenths of a pixel
+        cv2.circle(picture, center, round(max(radius, 3.0) * 16) + 32, (255, 0, 255), 2, cv2.LINE_AA, shift=4)
+    return picture
+
+
+def check_video(path: Path, frames: int) -> None:
+    """Reads a video again.
+
+    Raises:
+        ImageError: it does not hold that many frames.
+    """
+    capture = cv2.VideoCapture(str(path))
+    count = 0
+    while capture.grab():
+        count += 1
+    capture.release()
+    if count != frames:
+        raise ImageError(f'{path.name} holds {count} instead of {frames} frames: this OpenCV cannot write VP9')
+
+
+if __name__ == '__main__':
+    raise SystemExit(main(prog='demo'))
