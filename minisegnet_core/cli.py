@@ -42,11 +42,16 @@ def command(main: Main) -> Callable[..., int]:
         except MinisegnetError as error:
             print(f'{name}: {error}', file=sys.stderr)
             return EXIT_USAGE
+        except ModuleNotFoundError as error:
+            if _package_of(error) not in HINTS:  # a mistake of ours, not of the installation
+                raise
+            print(f'{name}: {_missing_hint(error)}', file=sys.stderr)
+            return EXIT_USAGE
         except KeyboardInterrupt:
             print(f'{name}: stopped by Ctrl-C', file=sys.stderr)
             return EXIT_INTERRUPTED
         except BrokenPipeError:  # `minisegnet ... | head` is no error of ours
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _forget_output()
             return 0
 
     return run
@@ -75,8 +80,23 @@ def _summary(entry: EntryPoint) -> str:
     return documentation.strip().splitlines()[0] if documentation.strip() else ''
 
 
+def _forget_output() -> None:
+    """Nobody reads on: what is still buffered must not fail a second time when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """``minisegnet COMMAND ...``: finds the command and hands over."""
+    try:
+        code = _main(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_output()
+        return 0
+    return code
+
+
+def _main(argv: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     commands = {entry.name: entry for entry in entry_points(group=COMMAND_GROUP)}
     parser = argparse.ArgumentParser(
@@ -109,10 +129,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if parsed.help else EXIT_USAGE
 
 
+TRAINING_HINT = 'training and export need it: pip install "minisegnet_ros[train]"'
+ROS_HINT = 'the node needs ROS 2: source its setup file first'
+HINTS = {
+    **dict.fromkeys(('torch', 'torchvision', 'onnx', 'onnxscript', 'safetensors'), TRAINING_HINT),
+    **dict.fromkeys(('rclpy', 'sensor_msgs', 'geometry_msgs', 'diagnostic_msgs', 'lifecycle_msgs'), ROS_HINT),
+    'cv2': 'OpenCV is needed: pip install opencv-python-headless (or opencv-python, for windows)',
+}
+"""What to do where an optional package is missing."""
+
+
+def _package_of(error: ImportError) -> str:
+    return (error.name or '').split('.')[0]
+
+
 def _missing_hint(error: ImportError) -> str:
-    missing = error.name or str(error)
-    if missing.split('.')[0] in ('torch', 'torchvision', 'onnx', 'safetensors'):
-        return f'{missing} is not installed; training and export need it: pip install "minisegnet_ros[train]"'
-    if missing.split('.')[0] in ('rclpy', 'sensor_msgs', 'std_msgs'):
-        return f'{missing} is not installed; the node needs ROS 2: source its setup file first'
-    return str(error)
+    package = _package_of(error)
+    return f'{package} is not installed; {HINTS[package]}' if package in HINTS else str(error)

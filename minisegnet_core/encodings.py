@@ -109,13 +109,13 @@ def decode_image(
     Raises:
         ImageError: empty or truncated image, step shorter than a row, encoding unknown or without a picture.
     """
+    if width <= 0 or height <= 0:
+        raise ImageError(f'the image is empty: {width}x{height} pixels')
     layout = _ENCODINGS.get(encoding)
     if layout is None:
         if encoding in _NO_PICTURE:
             raise ImageError(f'cannot segment encoding {encoding!r}: {_NO_PICTURE[encoding]}')
         raise ImageError(f'unknown image encoding {encoding!r}; supported are {", ".join(SUPPORTED_ENCODINGS)}')
-    if width <= 0 or height <= 0:
-        raise ImageError(f'the image is empty: {width}x{height} pixels')
     if layout.even and (width % 2 or (layout.planar and height % 2)):
         raise ImageError(f'encoding {encoding} needs an even size, the image has {width}x{height} pixels')
     row = width * layout.channels * layout.depth

@@ -37,6 +37,9 @@ from minisegnet_ros.replay import TOPIC, Played, Recording, replay
 SCENE_FRAMES, SCENE_RATE, SCENE_SEED = 60, 5.0, 7
 """Length (images), rate (Hz) and seed of the rendered scene: twelve seconds."""
 
+VIDEO_SIDE = 480
+"""Pixels of the video's longer side at most: VP9 takes a second of CPU for a frame of 608x800, a third for this."""
+
 SHEET_CELLS, SHEET_COLUMNS, SHEET_CELL_WIDTH = 12, 4, 320
 
 
@@ -173,8 +176,7 @@ def draw(recording: Recording, bag: BagImages, output: Path) -> None:
                 picture = overlay(message.decode().rgb(), frame)
             except ImageError:
                 continue  # the node could not answer it either
-            height, width = picture.shape[:2]
-            video = video or VideoWriter(part, (width, height), rate)
+            video = video or VideoWriter(part, video_size(picture), rate)
             video.write(picture)
             written += 1
             if frame.index in chosen:
@@ -190,6 +192,13 @@ def draw(recording: Recording, bag: BagImages, output: Path) -> None:
         shutil.rmtree(part.parent, ignore_errors=True)
     sheet = contact_sheet(cells, SHEET_COLUMNS, SHEET_CELL_WIDTH, captions)
     cv2.imwrite(str(output / 'sheet.png'), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+
+
+def video_size(picture: NDArray[np.uint8]) -> tuple[int, int]:
+    """(width, height) in pixels of the video that shows such pictures."""
+    height, width = picture.shape[:2]
+    scale = min(1.0, VIDEO_SIDE / max(width, height))
+    return max(2, round(width * scale)), max(2, round(height * scale))
 
 
 def overlay(image: NDArray[np.uint8], frame: Played) -> NDArray[np.uint8]:

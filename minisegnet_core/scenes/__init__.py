@@ -3,5 +3,6 @@
 from minisegnet_core.scenes.camera import Camera
 from minisegnet_core.scenes.config import SceneConfig
 from minisegnet_core.scenes.renderer import LabelledImage, render_scene
+from minisegnet_core.scenes.sequence import SceneSequence, render_sequence
 
-__all__ = ['Camera', 'LabelledImage', 'SceneConfig', 'render_scene']
+__all__ = ['Camera', 'LabelledImage', 'SceneConfig', 'SceneSequence', 'render_scene', 'render_sequence']

@@ -80,7 +80,8 @@ def humanoid(x: float, y: float, rng: np.random.Generator, height: float | None 
     tall = height or float(rng.choice([rng.uniform(0.4, 0.65), rng.uniform(0.7, 1.0), rng.uniform(1.1, 1.5)]))
     build = Builder(x, y, float(rng.uniform(0, 2 * np.pi)))
     slim = float(rng.uniform(0.035, 0.075)) * tall
-    limb, joint, jersey, head = (surface(rng, k) for k in (str(rng.choice(['dark', 'light', 'metal'])), 'dark', 'any', 'any'))
+    kinds = (str(rng.choice(['dark', 'dark', 'light', 'metal'])), 'dark', 'any', 'any')
+    limb, joint, jersey, head = (surface(rng, kind) for kind in kinds)
     foot = surface(rng, str(rng.choice(['dark', 'vivid', 'light'])))
     stride, wide = float(rng.normal(0, 0.08)) * tall, float(rng.uniform(0.06, 0.1)) * tall
     if rng.random() < 0.1:  # fallen
@@ -94,10 +95,12 @@ def humanoid(x: float, y: float, rng: np.random.Generator, height: float | None 
     for side in (-1, 1):
         knee = (0.05 * tall + side * stride / 2, side * wide, 0.25 * tall)
         ankle = (side * stride, side * wide, 0.05 * tall)
-        build.box((side * stride + 0.02 * tall, side * wide, 0.025 * tall), (0.1 * tall, 0.055 * tall, 0.025 * tall), foot)
+        sole = (side * stride + 0.02 * tall, side * wide, 0.025 * tall)
+        build.box(sole, (0.1 * tall, 0.055 * tall, 0.025 * tall), foot)
         build.capsule(ankle, knee, slim, limb)
         build.capsule(knee, (0, side * wide * 0.9, 0.46 * tall), slim * 1.15, limb)
-        build.ellipsoid(knee, (slim * 1.3,) * 3, joint)
+        build.box(knee, (slim * 1.4, slim * 1.2, slim * 1.5), joint, stride)
+        build.box((0, side * wide * 0.9, 0.45 * tall), (slim * 1.3, slim * 1.1, slim * 1.6), joint)
         swing = float(rng.normal(0, 0.12)) * tall
         elbow = (swing, side * 0.2 * tall, 0.58 * tall)
         build.capsule((0, side * 0.16 * tall, 0.76 * tall), elbow, slim * 0.85, limb)
@@ -133,7 +136,8 @@ def person(x: float, y: float, rng: np.random.Generator) -> Actor:
     build = Builder(x, y, float(rng.uniform(0, 2 * np.pi)))
     trousers = surface(rng, 'dark' if rng.random() < 0.7 else 'any')
     if rng.random() < 0.5:
-        trousers = Surface(linear(float(rng.uniform(205, 235)), float(rng.uniform(0.2, 0.6)), float(rng.uniform(0.08, 0.4))))
+        jeans = linear(float(rng.uniform(205, 235)), float(rng.uniform(0.2, 0.6)), float(rng.uniform(0.08, 0.4)))
+        trousers = Surface(jeans)
     shoe, shirt, skin, hair = (surface(rng, k) for k in ('any', 'any', 'skin', 'dark'))
     stride = float(rng.normal(0, 0.16))
     bare = rng.random() < 0.15
@@ -161,10 +165,11 @@ def furniture(x: float, y: float, rng: np.random.Generator) -> Actor:
         build.box((0, 0, 0.74), half, look)
         for sx in (-1, 1):
             for sy in (-1, 1):
-                build.capsule((sx * half[0] * 0.9, sy * half[1] * 0.9, 0), (sx * half[0] * 0.9, sy * half[1] * 0.9, 0.72), 0.02, look)
+                leg_x, leg_y = sx * half[0] * 0.9, sy * half[1] * 0.9
+                build.capsule((leg_x, leg_y, 0), (leg_x, leg_y, 0.72), 0.02, look)
     elif kind == 1:
-        half = tuple(float(v) for v in rng.uniform(0.1, 0.5, 3))
-        build.box((0, 0, half[2]), half, look)
+        side = [float(v) for v in rng.uniform(0.1, 0.5, 3)]
+        build.box((0, 0, side[2]), tuple(side), look)
     elif kind == 2:
         build.capsule((0, 0, 0.1), (0, 0, float(rng.uniform(0.3, 2.2))), float(rng.uniform(0.02, 0.25)), look)
     else:

@@ -14,7 +14,7 @@ from minisegnet_core.scenes.camera import Camera
 from minisegnet_core.scenes.config import BallSettings
 from minisegnet_core.scenes.ground import linear
 from minisegnet_core.scenes.light import Light
-from minisegnet_core.scenes.solids import Canvas
+from minisegnet_core.scenes.solids import Canvas, turned
 from minisegnet_core.scenes.viewport import Viewport
 
 Floats = NDArray[np.float32]
@@ -59,10 +59,10 @@ class BallLook:
         color: Floats = np.repeat(self.base[None], count, axis=0)
         if self.pattern == 'plain':
             return color
-        corners = _PENTAGONS @ n
+        corners = turned(_PENTAGONS, n)
         near = corners.max(axis=0)
         if self.pattern in ('classic', 'paneled'):
-            faces = np.partition(_HEXAGONS @ n, 18, axis=0)[-2:]
+            faces = np.partition(turned(_HEXAGONS, n), 18, axis=0)[-2:]
             pentagon = near * np.float32(self.size) > faces[1]
             seam = np.minimum(faces[1] - faces[0], np.abs(near * np.float32(self.size) - faces[1])) < 0.02
             color[seam] *= np.float32(0.6)
@@ -73,7 +73,7 @@ class BallLook:
             return color
         field = np.zeros(count, np.float32)
         for wave in self.waves:
-            field += np.sin(wave[:3] @ n + wave[3])
+            field += np.sin(turned(wave[None, :3], n)[0] + wave[3])
         color[field > self.size] = self.mark
         color[field < -1.35 * self.size - 0.6] = self.third
         # Printed balls keep some order: their patches sit around the corners of an icosahedron.
@@ -172,10 +172,10 @@ def draw_ball(body: BallBody, canvas: Canvas, view: Viewport, light: Light, leve
     offset = (body.center - view.camera.position).astype(np.float32)
     radius = np.float32(body.radius)
     directions = rays[:, hit]
-    toward = offset @ directions
+    toward = turned(offset[None], directions)[0]
     distance = toward - np.sqrt(np.maximum(radius * radius - inward[hit], 0))
     normals = (directions * distance - offset[:, None]) / radius
-    color = body.look.paint(body.turn.astype(np.float32) @ normals)
+    color = body.look.paint(turned(body.turn.astype(np.float32), normals))
     color *= _lit(body.look, normals, directions, light, level)
     full = np.zeros((*hit.shape, 3), np.float32)
     full[hit] = color
@@ -205,13 +205,13 @@ def _hit(body: BallBody, view: Viewport, rays: Floats) -> tuple[NDArray[np.bool_
 
 
 def _lit(look: BallLook, normals: Floats, directions: Floats, light: Light, level: Floats) -> Floats:
-    facing = np.maximum(light.direction.astype(np.float32) @ normals, 0)
+    facing = np.maximum(turned(light.direction.astype(np.float32)[None], normals)[0], 0)
     up = normals[2]
     # The lower side is darkened by the contact with the ground and lit a little by its colour.
     result = (0.48 + 0.30 * up)[:, None] * level + (0.7 * facing)[:, None] * light.key
     if look.gloss:
         mirrored = directions - 2 * (normals * directions).sum(axis=0) * normals
-        spot = np.maximum(light.direction.astype(np.float32) @ mirrored, 0) ** 24
+        spot = np.maximum(turned(light.direction.astype(np.float32)[None], mirrored)[0], 0) ** 24
         result += np.float32(look.gloss * 2) * spot[:, None] * (light.key + level)
     return np.asarray(result, np.float32)
 

@@ -107,8 +107,8 @@ class Camera:
     def rays(self, u: Floats, v: Floats) -> Floats:
         """Unit directions (3, ...) in the field frame of pixel coordinates."""
         x, y, z = self.undistort(u, v)
-        rays: Floats = np.tensordot(self.rotation.T, np.stack([x, y, z]), axes=1)
-        return rays
+        turn = self.rotation.T
+        return np.stack([row[0] * x + row[1] * y + row[2] * z for row in turn])
 
     def info(self) -> dict[str, Any]:
         """The contents of camera_info: width, height, distortion_model, d, k (9), r (9), p (12)."""

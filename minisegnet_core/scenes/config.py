@@ -53,7 +53,9 @@ class CameraSettings:
     field_of_view: Range = span(55, 110, (20, 180), 'deg', 'horizontal, of radial-tangential lenses')
     fisheye: float = chance(0.3, 'share of equidistant fisheye lenses')
     fisheye_field_of_view: Range = span(90, 180, (40, 220), 'deg', 'horizontal, of fisheye lenses')
-    barrel: Range = span(-0.34, 0.04, (-0.6, 0.3), '1', 'k1 of radial-tangential lenses; eased until it can be inverted')
+    barrel: Range = span(
+        -0.34, 0.04, (-0.6, 0.3), '1', 'k1 of radial-tangential lenses; eased until it can be inverted'
+    )
     tangential: Range = span(-0.004, 0.004, (-0.05, 0.05), '1', 'p1 and p2')
     off_center: float = number(0.04, (0, 0.3), 'share of width', 'largest shift of the principal point, each axis')
     image_circle: float = chance(0.25, 'share of fisheye lenses whose image circle ends inside the image')
@@ -64,9 +66,9 @@ class TurfSettings:
     """The playing surface and what lies around it."""
 
     hue: Range = span(68, 172, (0, 360), 'deg', 'hue: 70 yellow-green, 120 green, 165 blue-green')
-    saturation: Range = span(0.22, 0.95, (0, 1), 'share', 'saturation')
+    saturation: Range = span(0.3, 0.95, (0, 1), 'share', 'saturation')
     value: Range = span(0.25, 0.75, (0.02, 1), 'share', 'brightness before light')
-    blades: Range = span(0.05, 0.6, (0, 2), 'share', 'contrast of blades and pile')
+    blades: Range = span(0.03, 0.6, (0, 2), 'share', 'contrast of blades and pile; small ones more often')
     patches: Range = span(0.0, 0.45, (0, 2), 'share', 'contrast of large patches')
     patch_hue: float = number(18.0, (0, 90), 'deg', 'how far the patches may differ in hue')
     stripes: float = chance(0.2, 'share of fields with mown stripes or lanes of carpet')
@@ -125,6 +127,7 @@ class ThingSettings:
     people: Range = span(0, 3, (0, 40), 'count', 'referees and handlers on or beside the field')
     bystanders: Range = span(0, 8, (0, 80), 'count', 'people, robots and furniture beside the field')
     close_actor: float = chance(0.15, 'share of scenes with a robot or a leg within 1.2 m')
+    at_ball: float = chance(0.25, 'share of balls at which a robot or a person stands')
     own_robot: float = chance(0.3, "share of scenes with parts of the camera's own robot in view")
     distractors: Range = span(0, 8, (0, 80), 'count', 'white, round, ball- and line-coloured things off the field')
 

@@ -45,15 +45,11 @@ class FieldDimensions:
 
 
 KID = FieldDimensions()
-ADULT = FieldDimensions(
-    14.0, 9.0, 2.6, 1.8, 0.6, 1.0, 4.0, 3.0, 6.0, 2.1, 3.0, ball_diameter=(0.216, 0.223)
-)
+ADULT = FieldDimensions(14.0, 9.0, 2.6, 1.8, 0.6, 1.0, 4.0, 3.0, 6.0, 2.1, 3.0, ball_diameter=(0.216, 0.223))
 HUMANOID_2018 = FieldDimensions(
     9.0, 6.0, 2.6, 1.8, 0.6, 1.0, 5.0, 0.0, 0.0, 2.1, 1.5, border=0.7, ball_diameter=(0.13, 0.22)
 )
-SPL = FieldDimensions(
-    9.0, 6.0, 1.5, 0.8, 0.5, 0.6, 2.2, 1.65, 4.0, 1.3, 1.5, border=0.7, ball_diameter=(0.10, 0.10)
-)
+SPL = FieldDimensions(9.0, 6.0, 1.5, 0.8, 0.5, 0.6, 2.2, 1.65, 4.0, 1.3, 1.5, border=0.7, ball_diameter=(0.10, 0.10))
 MSL = FieldDimensions(
     22.0, 14.0, 2.4, 1.0, 0.5, 0.75, 3.9, 2.25, 6.9, 3.6, 4.0, corner_radius=0.75, border=1.0, line_width=0.125,
     ball_diameter=(0.21, 0.23),

@@ -14,16 +14,13 @@ from minisegnet_core.scenes.solids import Capsule, Surface
 Vector = NDArray[np.float64]
 
 
-def goals(
-    field: FieldDimensions, settings: ThingSettings, rng: np.random.Generator
-) -> tuple[list[Capsule], list[Net]]:
+def goals(field: FieldDimensions, settings: ThingSettings, rng: np.random.Generator) -> tuple[list[Capsule], list[Net]]:
     """The posts, bars and nets of a field's goals."""
     if not field.goal_width or rng.random() >= settings.goals:
         return [], []
     white = rng.random() >= settings.colored_posts
-    color = linear(
-        float(rng.uniform(0, 360)), float(rng.uniform(0, 0.08) if white else rng.uniform(0.6, 1)), float(rng.uniform(0.6, 1))
-    )
+    saturation = float(rng.uniform(0, 0.08) if white else rng.uniform(0.6, 1))
+    color = linear(float(rng.uniform(0, 360)), saturation, float(rng.uniform(0.6, 1)))
     look = Surface(color, gloss=float(rng.uniform(0, 0.3)))
     thin = Surface(color if rng.random() < 0.6 else linear(0, 0, 0.2))
     radius = float(rng.uniform(0.04, 0.06))

@@ -57,7 +57,7 @@ class Ground:
 
 def linear(hue: float, saturation: float, value: float) -> Floats:
     """Linear RGB of a colour as people name it: hue in degrees, saturation and brightness 0..1."""
-    return np.array(colorsys.hsv_to_rgb(hue / 360 % 1, saturation, value), np.float32) ** np.float32(2.2)
+    return np.asarray(np.array(colorsys.hsv_to_rgb(hue / 360 % 1, saturation, value)) ** 2.2, np.float32)
 
 
 def sample_ground(config: SceneConfig, field: FieldDimensions, free: bool, rng: np.random.Generator) -> Ground:
@@ -85,14 +85,15 @@ def sample_ground(config: SceneConfig, field: FieldDimensions, free: bool, rng: 
         line_shows_turf=float(rng.uniform(0, 0.8)),
         turf=linear(hue, saturation, value),
         turf_patch=other,
-        blades=float(rng.uniform(*turf.blades)),
+        # Mostly short pile of little contrast, now and then a meadow.
+        blades=turf.blades[0] + (turf.blades[1] - turf.blades[0]) * float(rng.random()) ** 2,
         blade_kind=int(rng.integers(0, 4)),
-        blade_scale=float(rng.uniform(0.5, 2.0)),
+        blade_scale=float(np.exp(rng.uniform(np.log(0.25), np.log(1.6)))),
         patches=float(rng.uniform(*turf.patches)),
         patch_scale=float(np.exp(rng.uniform(np.log(1.5), np.log(14)))),
         sheen=float(rng.uniform(0, 0.5)),
         dirt=float(rng.uniform(0.2, 1)) if rng.random() < turf.dirt else 0.0,
-        dirt_color=linear(float(rng.uniform(20, 70)), float(rng.uniform(0.1, 0.6)), float(rng.uniform(0.15, 0.6))),
+        dirt_color=_dirt(linear(hue, saturation, value), rng),
         stripe=(
             (float(rng.uniform(0.06, 0.3)), float(rng.uniform(0.8, 2.5)), int(rng.integers(0, 2)))
             if rng.random() < turf.stripes
@@ -109,6 +110,12 @@ def sample_ground(config: SceneConfig, field: FieldDimensions, free: bool, rng: 
         texture=turf.textures if turf.textures and rng.random() < turf.texture else '',
         shift=rng.random((6, 2)),
     )
+
+
+def _dirt(turf: Floats, rng: np.random.Generator) -> Floats:
+    """The colour of worn spots: earth, rubber crumbs or bleached pile, mixed with the turf's own."""
+    earth = linear(float(rng.uniform(20, 70)), float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.1, 0.6)))
+    return np.asarray(turf + np.float32(rng.uniform(0.2, 0.75)) * (earth - turf), np.float32)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ HEIGHT = 400
 LOWEST, HIGHEST = -0.35, 1.25
 """Radians; elevations that the painted hall reaches."""
 _LINEAR = ((np.arange(256, dtype=np.float32) / 255) ** 2.2).astype(np.float32)
+_LINEAR[248:] *= np.linspace(1.5, 5, 8, dtype=np.float32)  # what is burnt out in the picture is a lamp or the sky
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,7 @@ class Hall:
         return np.asarray(cv2.LUT(seen, _LINEAR * np.float32(self.brightness)), np.float32)
 
 
-def sample_hall(
-    settings: HallSettings, middle: float, extent: float, density: float, rng: np.random.Generator
-) -> Hall:
+def sample_hall(settings: HallSettings, middle: float, extent: float, density: float, rng: np.random.Generator) -> Hall:
     """Paints a hall.
 
     Args:
@@ -100,8 +99,8 @@ def _painted(columns: int, rng: np.random.Generator) -> Picture:
     picture = np.empty((HEIGHT, columns, 3), np.uint8)
     horizon = int(HIGHEST / (HIGHEST - LOWEST) * HEIGHT)
     top, bottom = np.array(_color(rng, 0.3), np.float32), np.array(_color(rng, 0.4), np.float32)
-    if rng.random() < 0.5:
-        top *= 0.25
+    if rng.random() < 0.6:
+        top *= np.float32(rng.uniform(0.05, 0.4))
     ramp = np.linspace(0, 1, HEIGHT, dtype=np.float32)[:, None] ** np.float32(rng.uniform(0.5, 3))
     picture[:] = (top * (1 - ramp) + bottom * ramp)[:, None].astype(np.uint8)
     for _ in range(int(rng.integers(0, 4))):  # galleries, rails, stripes of paint
@@ -113,6 +112,7 @@ def _painted(columns: int, rng: np.random.Generator) -> Picture:
             start = (int(rng.integers(0, columns)), int(rng.integers(0, horizon - 100)))
             end = (start[0] + int(rng.normal(0, columns / 2)), start[1] + int(rng.normal(0, 70)))
             cv2.line(picture, start, end, _color(rng, 0.1), int(rng.integers(1, 6)), cv2.LINE_AA)
+    _clutter(picture, rng, horizon)
     for _ in range(int(rng.integers(0, 12))):  # boards, banners, tables, cupboards
         _board(picture, rng, horizon)
     if rng.random() < 0.6:
@@ -155,6 +155,19 @@ def _pillars_and_windows(picture: Picture, rng: np.random.Generator, horizon: in
                 cv2.line(picture, (x + width // 2, top), (x + width // 2, top + height), (60, 60, 60), 2)
 
 
+def _clutter(picture: Picture, rng: np.random.Generator, horizon: int) -> None:
+    """Small things in a band about the horizon: screens, bags, bottles, cables, chairs."""
+    count, spread = int(rng.integers(0, 160)), float(rng.uniform(8, 45))
+    if count < 20:
+        return
+    xs = rng.integers(0, picture.shape[1], count)
+    ys = horizon + rng.normal(0, spread, count).astype(int)
+    sizes = rng.exponential(float(rng.uniform(3, 11)), (count, 2)).astype(int) + 1
+    greys = rng.uniform(5, 240, count)[:, None] + rng.normal(0, 35, (count, 3))
+    for x, y, (width, height), grey in zip(xs, ys, sizes, np.clip(greys, 0, 255).astype(int), strict=True):
+        picture[max(y - height, 0) : y + height, max(x - width, 0) : x + width] = grey
+
+
 def _board(picture: Picture, rng: np.random.Generator, horizon: int) -> None:
     x, y = int(rng.integers(-40, picture.shape[1])), horizon + int(rng.integers(-110, 40))
     width, height = int(rng.integers(15, 240)), int(rng.integers(10, 110))
@@ -184,9 +197,13 @@ def _lamps(picture: Picture, rng: np.random.Generator) -> None:
     rows, size = int(rng.integers(1, 5)), float(rng.uniform(2, 12))
     white = tuple(int(v) for v in np.clip(250 + rng.normal(0, 8, 3), 0, 255))
     long = rng.random() < 0.4
+    glow, grey = float(rng.choice([0.0, rng.uniform(0.4, 1.5)])), int(rng.uniform(70, 200))
     for row in range(rows):
         y, period = int(rng.integers(5, 240)), int(rng.integers(24, 140))
         for x in range(int(rng.integers(0, period)), picture.shape[1], period):
             center = (x + int(rng.normal(0, 3)), y + int(rng.normal(0, 3 + row)))
             axes = (int(size * (3 if long else 1)) + 1, int(size * 0.6) + 1)
+            if glow:
+                halo = (axes[0] + int(size * glow), axes[1] + int(size * glow))
+                cv2.ellipse(picture, center, halo, 0, 0, 360, (grey, grey, grey), -1, cv2.LINE_AA)
             cv2.ellipse(picture, center, axes, 0, 0, 360, white, -1, cv2.LINE_AA)

@@ -89,7 +89,25 @@ def sample_lens(settings: CameraSettings, width: int, height: int, rng: np.rando
         ease *= 0.75
 
 
-def sample_camera(config: SceneConfig, ground: Ground, rng: np.random.Generator) -> Camera:
+@dataclass(frozen=True)
+class Stance:
+    """Where a camera stands and looks: metres in the field frame, radians as in :func:`camera.pose`."""
+
+    lens: Lens
+    x: float
+    y: float
+    height: float
+    yaw: float
+    pitch: float
+    roll: float
+
+    def camera(self, width: int, height: int) -> Camera:
+        """The camera at this stance."""
+        rotation = pose(self.yaw, self.pitch, self.roll)
+        return self.lens.camera(width, height, rotation, np.array([self.x, self.y, self.height]))
+
+
+def sample_stance(config: SceneConfig, ground: Ground, rng: np.random.Generator) -> Stance:
     """Draws a camera on the field that looks at some of it."""
     settings, image = config.camera, config.image
     lens = sample_lens(settings, image.width, image.height, rng)
@@ -100,18 +118,18 @@ def sample_camera(config: SceneConfig, ground: Ground, rng: np.random.Generator)
     pitch, roll = float(rng.uniform(*settings.pitch)), float(rng.uniform(*settings.roll))
     if rng.random() < settings.tumble:
         pitch, roll = float(rng.uniform(-25, 85)), float(rng.uniform(-45, 45))
-    rotation = pose(yaw, math.radians(pitch), math.radians(roll))
     height = float(rng.uniform(*settings.height))
-    return lens.camera(image.width, image.height, rotation, np.array([x, y, height]))
+    return Stance(lens, x, y, height, yaw, math.radians(pitch), math.radians(roll))
 
 
-def sample_scene(config: SceneConfig, rng: np.random.Generator, around: bool = False) -> tuple[Scene, Camera]:
-    """Draws a scene and a camera in it. ``around``: paint the whole panorama, for cameras that will turn."""
+def sample_scene(config: SceneConfig, rng: np.random.Generator, around: bool = False) -> tuple[Scene, Stance]:
+    """Draws a scene and a camera's stance in it. ``around``: paint the whole panorama, for cameras that will turn."""
     kind = str(config.field.kinds[int(rng.integers(len(config.field.kinds)))])
     field = config.field.free if kind == 'free' else FIELDS[kind]
     ground = sample_ground(config, field, kind == 'free', rng)
     light = sample_light(config.light, field, rng)
-    camera = sample_camera(config, ground, rng)
+    stance = sample_stance(config, ground, rng)
+    camera = stance.camera(config.image.width, config.image.height)
     forward = camera.rotation[2]
     middle = math.atan2(forward[1], forward[0])
     half = math.atan(camera.width / camera.fx) if camera.model == 'plumb_bob' else camera.width / camera.fx / 2
@@ -125,12 +143,12 @@ def sample_scene(config: SceneConfig, rng: np.random.Generator, around: bool = F
     balls = tuple(_balls(config, ground, camera, rng))
     cast = _cast(config, kind, ground, camera, balls, rng)
     sensor = sample_sensor(config.sensor, camera.width, rng)
-    return Scene(ground, light, hall, balls, tuple(cast), tuple(structure), tuple(nets), sensor), camera
+    return Scene(ground, light, hall, balls, tuple(cast), tuple(structure), tuple(nets), sensor), stance
 
 
-def sample_own_body(config: SceneConfig, camera: Camera, rng: np.random.Generator) -> tuple[Solid, ...]:
-    """Parts of the own robot, or none."""
-    return own_body(camera, rng) if rng.random() < config.things.own_robot else ()
+def sample_own_body(config: SceneConfig, camera: Camera, heading: float, rng: np.random.Generator) -> tuple[Solid, ...]:
+    """Parts of the own robot, whose body looks along ``heading`` (radians), or none."""
+    return own_body(camera, heading, rng) if rng.random() < config.things.own_robot else ()
 
 
 def _ahead(camera: Camera, distance: float, rng: np.random.Generator) -> tuple[float, float]:
@@ -151,7 +169,7 @@ def _balls(config: SceneConfig, ground: Ground, camera: Camera, rng: np.random.G
     count = int(rng.integers(2, 4)) if rng.random() < settings.more else 1
     left, right, bottom, top = ground.extent
     low, high = settings.diameter if settings.diameter[1] > 0 else ground.field.ball_diameter
-    balls = []
+    balls: list[BallBody] = []
     for _ in range(count):
         radius = float(rng.uniform(low, high)) / 2
         for _attempt in range(12):
@@ -198,7 +216,10 @@ def _cast(
     def count(span: tuple[float, float]) -> int:
         return int(rng.integers(int(span[0]), int(span[1]) + 1))
 
-    for make, number in ((robot, count(things.robots)), (lambda x, y: actors.person(x, y, rng), count(things.people))):
+    def human(x: float, y: float) -> Actor:
+        return actors.person(x, y, rng)
+
+    for make, number in ((robot, count(things.robots)), (human, count(things.people))):
         for _ in range(number):
             x, y = float(rng.uniform(left, right)), float(rng.uniform(bottom, top))
             if rng.random() < 0.5:
@@ -217,10 +238,15 @@ def _cast(
             x, y = ball.center[:2] + toward / gap * float(rng.uniform(0.2, 0.45)) + side
             if gap > 1.2:
                 cast.append(robot(float(x), float(y)))
+        if rng.random() < things.at_ball:
+            angle, away = rng.uniform(0, 2 * math.pi), rng.uniform(0.22, 0.6) + ball.radius
+            x, y = ball.center[:2] + away * np.array([math.cos(angle), math.sin(angle)])
+            if math.hypot(x - camera.position[0], y - camera.position[1]) > 0.5:
+                cast.append(robot(float(x), float(y)) if rng.random() < 0.8 else actors.person(float(x), float(y), rng))
     for _ in range(count(things.bystanders)):
         x, y = _beside(ground, 0.15, 1.6, rng)
-        make_one = (lambda x, y: actors.person(x, y, rng), lambda x, y: actors.furniture(x, y, rng), robot)
-        cast.append(make_one[int(rng.choice([0, 0, 0, 1, 1, 2]))](x, y))
+        kind_of = int(rng.choice([0, 0, 0, 1, 1, 2]))
+        cast.append(human(x, y) if kind_of == 0 else actors.furniture(x, y, rng) if kind_of == 1 else robot(x, y))
     for _ in range(count(things.distractors)):
         cast.append(actors.distractor(*_beside(ground, 0.3, 2.0, rng), rng))
     return cast
@@ -257,5 +283,3 @@ def _boards(config: SceneConfig, ground: Ground, rng: np.random.Generator) -> li
             size = (half, 0.015, height) if along_x else (0.015, half, height)
             boards.append(Box(np.array(center), np.array(size), np.eye(3), look))
     return boards
-
-

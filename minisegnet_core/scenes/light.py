@@ -70,19 +70,20 @@ class Light:
             inside = np.clip((along - strip.start) / strip.softness, 0, 1)
             inside *= np.clip((strip.end - along) / strip.softness, 0, 1)
             result *= 1 + inside[..., None] * (strip.factor - 1)
-        return result.astype(np.float32, copy=False)
+        return np.asarray(result, np.float32)
 
     def at(self, places: Sequence[tuple[float, float]]) -> Floats:
         """(n, 3) light on the ground at n places, metres."""
         points = np.array(places, np.float32).reshape(1, -1, 2)
-        return self.on_ground(np.ascontiguousarray(points[..., 0]), np.ascontiguousarray(points[..., 1]))[0]
+        light = self.on_ground(np.ascontiguousarray(points[..., 0]), np.ascontiguousarray(points[..., 1]))
+        return np.asarray(light[0], np.float32)
 
 
 def tint(rng: np.random.Generator, amount: float) -> Floats:
     """A light's RGB colour from warm to cool around white, mean 1."""
     warm = rng.normal(0, amount)
     color = np.array([1 + warm, 1 + rng.normal(0, amount / 4), 1 - warm], np.float32)
-    return np.maximum(color, 0.2)
+    return np.asarray(np.maximum(color, 0.2), np.float32)
 
 
 def sample_light(settings: LightSettings, field_size: FieldDimensions, rng: np.random.Generator) -> Light:

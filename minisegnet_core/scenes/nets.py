@@ -39,11 +39,11 @@ class Net:
         window = view.window(middle, max(radius, float(np.linalg.norm(self.along - self.up)) / 2))
         if window is None:
             return
-        normal = np.cross(self.along, self.up)
-        length = float(np.linalg.norm(normal))
+        square = np.cross(self.along, self.up)
+        length = float(np.linalg.norm(square))
         if length < 1e-9:
             return
-        normal = (normal / length).astype(np.float32)
+        normal = (square / length).astype(np.float32)
         offset = self.corner - view.camera.position
         lift = np.float32(normal @ offset)
         wide, high = float(np.linalg.norm(self.along)), float(np.linalg.norm(self.up))
@@ -61,7 +61,7 @@ class Net:
             margin = 2 * angle * np.abs(distance) / np.maximum(np.abs(flat), 0.05)
             margin_s, margin_t = margin / np.float32(wide), margin / np.float32(high)
             inside = (s > -margin_s) & (s < 1 + margin_s) & (t > -margin_t) & (t < 1 + margin_t)
-            return inside & (distance > 0) | (np.abs(flat) < 0.02)
+            return np.asarray(inside & (distance > 0) | (np.abs(flat) < 0.02))
 
         window = view.tighten(window, meets)
         if window is None:
@@ -95,7 +95,7 @@ class Net:
         mesh, half = np.float32(self.mesh), np.float32(self.thread / 2)
         away = np.abs(position - mesh * np.round(position / mesh))
         cover = np.minimum(half, away + size / 2) - np.maximum(-half, away - size / 2)
-        return np.clip(cover / size, 0, 1)
+        return np.asarray(np.clip(cover / size, 0, 1), np.float32)
 
 
 def _project(vector: Floats, rays: Floats) -> Floats:

@@ -29,7 +29,7 @@ def tile(kind: int, exponent: float = 1.0, stretch: float = 1.0) -> Floats:
     frequency[0, 0] = np.inf
     field = np.fft.irfft2(spectrum / np.maximum(frequency, 1.0) ** exponent, s=(TILE, TILE))
     field -= field.mean()
-    return (field / field.std()).astype(np.float32)
+    return np.asarray(field / field.std(), np.float32)
 
 
 @lru_cache(maxsize=4)
@@ -37,8 +37,8 @@ def blades(kind: int) -> Floats:
     """A (TILE, TILE) tile that looks like pile or grass from above: short strokes in many directions."""
     rng = np.random.default_rng([978, kind])
     picture = np.zeros((TILE, TILE), np.float32)
-    count = (2500, 5000, 9000, 1500)[kind % 4]
-    length = (14, 9, 5, 22)[kind % 4]
+    count = (4000, 7000, 12000, 2500)[kind % 4]
+    length = (8, 5, 3, 14)[kind % 4]
     starts = rng.uniform(0, TILE, (count, 2))
     ends = starts + rng.normal(0, length, (count, 2))
     shades = rng.uniform(-1, 1, count)
@@ -46,10 +46,10 @@ def blades(kind: int) -> Floats:
         for shift in ((0, 0), (TILE, 0), (0, TILE)):
             a = (int(start[0] - shift[0]), int(start[1] - shift[1]))
             b = (int(end[0] - shift[0]), int(end[1] - shift[1]))
-            cv2.line(picture, a, b, float(shade), 1 + int(abs(shade) * 2))
-    picture += 0.35 * tile(40 + kind, 0.3)
+            cv2.line(picture, a, b, float(shade), 1 + int(abs(shade) > 0.7))
+    picture += 0.5 * tile(40 + kind, 0.3, (1.0, 2.0, 1.0, 3.0)[kind % 4])
     picture -= picture.mean()
-    return picture / picture.std()
+    return np.asarray(picture / picture.std(), np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -83,7 +83,7 @@ def sample(field: Floats, x: Floats, y: Floats, scale: float, shift: NDArray[np.
     vi &= size - 1
     vi *= size
     vi += ui
-    return field.ravel()[vi]
+    return np.asarray(field.ravel()[vi], np.float32)
 
 
 def sample_color(field: Floats, x: Floats, y: Floats, scale: float, shift: NDArray[np.float64]) -> Floats:
@@ -92,4 +92,4 @@ def sample_color(field: Floats, x: Floats, y: Floats, scale: float, shift: NDArr
     factor = np.float32(size / scale)
     u = (x * factor + np.float32(shift[0] * size)).astype(np.int32) & (size - 1)
     v = (y * factor + np.float32(shift[1] * size)).astype(np.int32) & (size - 1)
-    return field.reshape(-1, 3)[v * size + u]
+    return np.asarray(field.reshape(-1, 3)[v * size + u], np.float32)

@@ -47,8 +47,9 @@ def render_scene(config: SceneConfig, seed: int, index: int) -> LabelledImage:
         index: in the series, 0 or more.
     """
     rng = np.random.default_rng([seed, index])
-    scene, camera = sample_scene(config, rng)
-    return render(config, scene, camera, sample_own_body(config, camera, rng), rng)
+    scene, stance = sample_scene(config, rng)
+    camera = stance.camera(config.image.width, config.image.height)
+    return render(config, scene, camera, sample_own_body(config, camera, stance.yaw, rng), rng)
 
 
 def render(
@@ -115,9 +116,7 @@ def _ground_and_hall(scene: Scene, view: Viewport) -> tuple[Canvas, ground.Groun
     return Canvas(light, depth), painted
 
 
-def _shade_foot(
-    scene: Scene, falling: Floats, x: Floats, y: Floats, foot_x: float, foot_y: float, size: float
-) -> None:
+def _shade_foot(scene: Scene, falling: Floats, x: Floats, y: Floats, foot_x: float, foot_y: float, size: float) -> None:
     """The contact shadow under something, and its longer, fainter shadow away from the main lamp."""
     dx = x - np.float32(foot_x)
     dy = y - np.float32(foot_y)

@@ -110,7 +110,7 @@ def _corners(width: int, height: int) -> Floats:
 def _curve(gamma: float, lift: float) -> NDArray[np.uint8]:
     """(256,) uint8: bytes of the tone curve, by the square root of the linear level in 255ths."""
     roots = np.linspace(0, 1, 256, dtype=np.float32)
-    return np.round((lift + (1 - lift) * roots ** np.float32(2 / gamma)) * 255).astype(np.uint8)
+    return np.asarray(np.round((lift + (1 - lift) * roots ** np.float32(2 / gamma)) * 255), np.uint8)
 
 
 def _streak(length: float, angle: float) -> Floats:
@@ -125,4 +125,4 @@ def _streak(length: float, angle: float) -> Floats:
             for dx in (0, 1):
                 if 0 <= y0 + dy < size and 0 <= x0 + dx < size:
                     kernel[y0 + dy, x0 + dx] += (1 - abs(x - x0 - dx)) * (1 - abs(y - y0 - dy))
-    return kernel / kernel.sum()
+    return np.asarray(kernel / kernel.sum(), np.float32)

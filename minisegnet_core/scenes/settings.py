@@ -26,9 +26,7 @@ def span(least: float, most: float, limits: Range, unit: str, meaning: str) -> A
 def number(value: float, limits: Range, unit: str, meaning: str) -> Any:
     """A field that holds one number within ``limits``; whole if the default is an int."""
     kind = 'whole' if isinstance(value, int) else 'number'
-    return dataclasses.field(
-        default=value, metadata={'kind': kind, 'limits': limits, 'unit': unit, 'meaning': meaning}
-    )
+    return dataclasses.field(default=value, metadata={'kind': kind, 'limits': limits, 'unit': unit, 'meaning': meaning})
 
 
 def chance(value: float, meaning: str) -> Any:

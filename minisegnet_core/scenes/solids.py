@@ -5,7 +5,9 @@ Casting at the rays of every pixel keeps outlines right under every lens, and la
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +101,7 @@ class Canvas:
                 return np.ones(nodes.shape[1:], bool)
             with np.errstate(invalid='ignore', divide='ignore'):
                 distance = _CAST[type(swollen)](swollen, nodes, offset)
-            return (distance > 0) & (distance < FAR_AWAY)
+            return np.asarray((distance > 0) & (distance < FAR_AWAY))
 
         window = view.tighten(window, meets)
         if window is None:
@@ -169,7 +171,7 @@ def _cast_capsule(solid: Capsule, rays: Floats, offset: Floats) -> Floats:
 
 def _sphere(toward: Floats, start: Floats, radius: np.float32) -> Floats:
     root = toward * toward - np.float32(float(start @ start) - float(radius) ** 2)
-    return np.where(root >= 0, -toward - np.sqrt(np.maximum(root, 0)), FAR_AWAY)
+    return np.asarray(np.where(root >= 0, -toward - np.sqrt(np.maximum(root, 0)), FAR_AWAY), np.float32)
 
 
 def _cast_box(solid: Box, rays: Floats, offset: Floats) -> Floats:
@@ -202,7 +204,7 @@ def _normal_capsule(solid: Capsule, points: Floats) -> tuple[Floats, Floats]:
 
 
 def _normal_box(solid: Box, points: Floats) -> tuple[Floats, Floats]:
-    local = solid.axes.astype(np.float32) @ points
+    local = turned(solid.axes.astype(np.float32), points)
     relative = local / solid.half[:, None].astype(np.float32)
     side = np.abs(relative).argmax(axis=0)
     sign = np.sign(np.take_along_axis(relative, side[None], axis=0))
@@ -215,8 +217,16 @@ def _normal_ellipsoid(solid: Ellipsoid, points: Floats) -> tuple[Floats, Floats]
     return normals / np.sqrt((normals * normals).sum(axis=0)), points[2]
 
 
-_CAST = {Capsule: _cast_capsule, Box: _cast_box, Ellipsoid: _cast_ellipsoid}
-_NORMAL = {Capsule: _normal_capsule, Box: _normal_box, Ellipsoid: _normal_ellipsoid}
+_CAST: dict[type[Solid], Callable[[Any, Floats, Floats], Floats]] = {
+    Capsule: _cast_capsule,
+    Box: _cast_box,
+    Ellipsoid: _cast_ellipsoid,
+}
+_NORMAL: dict[type[Solid], Callable[[Any, Floats], tuple[Floats, Floats]]] = {
+    Capsule: _normal_capsule,
+    Box: _normal_box,
+    Ellipsoid: _normal_ellipsoid,
+}
 
 
 def _shade(
@@ -240,4 +250,13 @@ def _shade(
         result = result + np.float32(surface.gloss) * spot[:, None] * (light.key + level)
     if surface.glow:
         result = result + np.float32(surface.glow) * color
-    return result.astype(np.float32)
+    return np.asarray(result, np.float32)
+
+
+def turned(matrix: Floats, vectors: Floats) -> Floats:
+    """(m, n) products of an (m, 3) matrix with (3, n) vectors, without BLAS: its threads would compete with the other
+    workers, and the bytes of an image must not depend on their number."""
+    result: Floats = matrix[:, :1] * vectors[0]
+    result += matrix[:, 1:2] * vectors[1]
+    result += matrix[:, 2:] * vectors[2]
+    return result

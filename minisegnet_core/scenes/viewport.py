@@ -60,7 +60,7 @@ class Viewport:
 
     def _ground(self, down: Floats) -> Floats:
         distance: Floats = np.divide(-self.origin[2], np.minimum(down, -1e-6))
-        return np.minimum(distance, FAR_AWAY, out=distance)
+        return np.asarray(np.minimum(distance, FAR_AWAY, out=distance), np.float32)
 
     def _seen(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.bool_] | None:
         camera = self.camera
@@ -149,15 +149,11 @@ class Viewport:
         u = np.arange(factor * width) / factor + columns.start + (1 / factor - 1) / 2
         if factor * factor * height * width <= 4096:  # small: exact
             return self.camera.rays(*np.meshgrid(u, v)).astype(np.float32)
-        map_u, map_v = np.meshgrid(
-            ((u - 1.5) / STEP + 1).astype(np.float32), ((v - 1.5) / STEP + 1).astype(np.float32)
-        )
+        map_u, map_v = np.meshgrid(((u - 1.5) / STEP + 1).astype(np.float32), ((v - 1.5) / STEP + 1).astype(np.float32))
         return np.stack([cv2.remap(plane, map_u, map_v, cv2.INTER_LINEAR) for plane in self.coarse])
 
 
-def _rows_and_columns(
-    nodes: Floats, direction: NDArray[np.float32], angle: float
-) -> tuple[int, int, int, int] | None:
+def _rows_and_columns(nodes: Floats, direction: NDArray[np.float32], angle: float) -> tuple[int, int, int, int] | None:
     """First and one past the last row and column of unit rays (3, h, w) within an angle of a direction."""
     if angle >= math.pi:
         return 0, nodes.shape[1], 0, nodes.shape[2]

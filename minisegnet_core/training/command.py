@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ActionConfigFile, ArgumentParser
 from tqdm import tqdm
@@ -23,7 +23,9 @@ from minisegnet_core.cli import command
 from minisegnet_core.config import StageConfig, TrainConfig
 from minisegnet_core.data.dataset import Sample
 from minisegnet_core.errors import ConfigurationError
-from minisegnet_core.training.run_folder import EpochRow
+
+if TYPE_CHECKING:  # it imports torch, which --help and a list of commands must not need
+    from minisegnet_core.training.run_folder import EpochRow
 
 SMOKE_STAGE_EPOCHS = 1
 SMOKE_IMAGES = {'train': 8, 'val': 4}

@@ -1,6 +1,8 @@
 """Commands as people type them: help that teaches, exit codes, one sentence for what is wrong."""
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -46,6 +48,29 @@ def test_arguments_for_ros_are_left_out(capsys):
     assert echoing(['a', '--ros-args', '-r', '__node:=x', '--', 'b'], 'x') == 0
     assert capsys.readouterr().out == 'x a b\n'
     assert cli.without_ros_arguments(['a', '--ros-args', '-p', 'b:=1']) == ['a']
+
+
+def test_a_missing_package_is_named_with_the_way_to_get_it(capsys):
+    @cli.command
+    def training(argv, prog):
+        raise ModuleNotFoundError("No module named 'torch'", name='torch')
+
+    @cli.command
+    def mistaken(argv, prog):
+        raise ModuleNotFoundError("No module named 'minisegnet_core.gone'", name='minisegnet_core.gone')
+
+    assert training([], 'train') == 2
+    assert 'pip install "minisegnet_ros[train]"' in capsys.readouterr().err
+    with pytest.raises(ModuleNotFoundError):  # a bug of ours is not dressed up as the user's
+        mistaken([], 'train')
+
+
+def test_a_closed_pipe_is_no_error():
+    code = 'import sys; from minisegnet_core.cli import main; sys.exit(main(["--help"]))'
+    process = subprocess.Popen([sys.executable, '-c', code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b''
+    assert process.wait() == 0
 
 
 @pytest.fixture

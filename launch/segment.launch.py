@@ -1,0 +1,72 @@
+"""Starts the segmentation node: ros2 launch minisegnet_ros segment.launch.py image:=/camera/image_raw
+
+Several cameras: include this file once per camera, each with a `namespace` of its own.
+"""
+
+import os
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchDescription
+
+PACKAGE = 'minisegnet_ros'
+
+# Arguments that are parameters of the node; an empty one leaves the parameter as params_file has it.
+PARAMETERS = {
+    'model': 'model file or name of a shipped one',
+    'engine': 'auto, openvino, onnxruntime or torch',
+    'network_size': 'native, half or WIDTHxHEIGHT',
+    'image_transport': 'raw or compressed',
+}
+TRUE = ('true', '1', 'yes', 'on')
+
+
+def start(context):
+    """The node, once the arguments' values are known."""
+    value = {name: LaunchConfiguration(name).perform(context) for name in context.launch_configurations}
+    parameters = [value['params_file'], {'use_sim_time': value['use_sim_time'].lower() in TRUE}]
+    # One by one and as text: a model called `1` is no number.
+    parameters += [{name: value[name]} for name in PARAMETERS if value[name]]
+    return [
+        Node(
+            package=PACKAGE,
+            executable='segment',
+            name='segment',
+            namespace=value['namespace'],
+            parameters=parameters,
+            remappings=[('image', value['image']), ('camera_info', value['camera_info'])],
+            arguments=['--ros-args', '--log-level', value['log_level']],
+            respawn=value['respawn'].lower() in TRUE,
+            respawn_delay=2.0,
+            output='screen',
+        )
+    ]
+
+
+def generate_launch_description():
+    """What `ros2 launch` asks for."""
+    share = get_package_share_directory(PACKAGE)
+    arguments = [
+        DeclareLaunchArgument('image', default_value='image', description='image topic'),
+        DeclareLaunchArgument('camera_info', default_value='camera_info', description='camera info topic'),
+        DeclareLaunchArgument('namespace', default_value='', description='namespace of the node'),
+        DeclareLaunchArgument(
+            'params_file',
+            default_value=os.path.join(share, 'config', 'segment.yaml'),
+            description='YAML file of parameters',
+        ),
+        DeclareLaunchArgument('use_sim_time', default_value='false', description='take time from /clock'),
+        DeclareLaunchArgument('log_level', default_value='info', description='debug, info, warn, error or fatal'),
+        DeclareLaunchArgument('respawn', default_value='false', description='start the node anew if it dies'),
+        *(DeclareLaunchArgument(name, default_value='', description=text) for name, text in PARAMETERS.items()),
+    ]
+    # Whole images in shared memory. It helps in the camera's process: start cameras below this in an including launch file.
+    # Never against a user's own choice.
+    variables = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+    profile = os.path.join(share, 'config', 'fastdds.xml')
+    chosen = any(os.environ.get(variable) for variable in variables)
+    profiles = [] if chosen else [SetEnvironmentVariable(variable, profile) for variable in variables]
+    return LaunchDescription([*profiles, *arguments, OpaqueFunction(function=start)])
