@@ -12,6 +12,7 @@ package_name = 'minisegnet_ros'
 COMMANDS = {
     'synthesize': 'minisegnet_core.scenes.command',
     'train': 'minisegnet_core.training.command',
+    'lr_range_test': 'minisegnet_core.training.lr_range_command',
     'export': 'minisegnet_core.inference.export_command',
     'predict': 'minisegnet_core.inference.predict_command',
     'evaluate': 'minisegnet_core.evaluation.command',
@@ -52,7 +53,7 @@ setup(
     extras_require={
         'run': ['openvino>=2024.4'],
         'onnxruntime': ['onnxruntime>=1.17'],
-        'train': ['torch>=2.6', 'torchvision>=0.21', 'safetensors', 'onnx>=1.16', 'onnxscript'],
+        'train': ['torch>=2.6', 'torchvision>=0.21', 'safetensors', 'onnx>=1.16', 'onnxscript', 'matplotlib'],
         'test': ['pytest', 'hypothesis', 'openvino>=2024.4', 'onnxruntime>=1.17', 'scikit-learn'],
     },
     zip_safe=False,
@@ -65,6 +66,7 @@ setup(
             'minisegnet = minisegnet_core.cli:main',
             *(f'{name} = {module}:main' for name, module in executables.items()),
         ],
-        'minisegnet.commands': [f'{name} = {module}:main' for name, module in COMMANDS.items()],
+        # The same commands under the program's name; executables of ROS packages have no hyphens.
+        'minisegnet.commands': [f'{name.replace("_", "-")} = {module}:main' for name, module in COMMANDS.items()],
     },
 )

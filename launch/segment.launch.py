@@ -11,6 +11,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
+from minisegnet_ros.environment import large_images_environment
 
 PACKAGE = 'minisegnet_ros'
 
@@ -63,10 +64,7 @@ def generate_launch_description():
         DeclareLaunchArgument('respawn', default_value='false', description='start the node anew if it dies'),
         *(DeclareLaunchArgument(name, default_value='', description=text) for name, text in PARAMETERS.items()),
     ]
-    # Whole images in shared memory. It helps in the camera's process: start cameras below this in an including launch file.
+    # Whole images in shared memory. It helps in the camera's process: start cameras below this one.
     # Never against a user's own choice.
-    variables = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
-    profile = os.path.join(share, 'config', 'fastdds.xml')
-    chosen = any(os.environ.get(variable) for variable in variables)
-    profiles = [] if chosen else [SetEnvironmentVariable(variable, profile) for variable in variables]
+    profiles = [SetEnvironmentVariable(name, value) for name, value in large_images_environment().items()]
     return LaunchDescription([*profiles, *arguments, OpaqueFunction(function=start)])

@@ -12,7 +12,7 @@ from minisegnet_core.errors import ConfigurationError
 
 Policy = Literal['triangular', 'one_cycle', 'fixed']
 Resolution = Literal['half', 'full']
-Precision = Literal['auto', 'float32', 'bfloat16', 'float16']
+Precision = Literal['auto', 'float32', 'bfloat16']
 
 
 @dataclass
@@ -23,7 +23,7 @@ class StageConfig:
         epochs: number of passes over the training images; 0 leaves the stage out.
         resolution: half trains on the half-resolution copy of the data set, full on its images.
         encoder: frozen keeps encoder weights and batch-norm statistics as they are, trained trains all.
-        lr: highest learning rate of the stage.
+        lr: highest learning rate of the stage; auto: this and base_lr come from an LR range test before the stage.
         base_lr: lowest learning rate of the stage; the policy moves between the two.
         policy: triangular (Smith 2017, one triangle every cycle_epochs), one_cycle (one rise and one long fall to
             base_lr / 10 over the whole stage), or fixed (lr throughout).
@@ -34,7 +34,7 @@ class StageConfig:
     epochs: int = 30
     resolution: Resolution = 'half'
     encoder: Literal['frozen', 'trained'] = 'trained'
-    lr: float = 1e-3
+    lr: float | Literal['auto'] = 1e-3
     base_lr: float = 1e-4
     policy: Policy = 'triangular'
     cycle_epochs: float = 5.0
@@ -46,8 +46,10 @@ class StageConfig:
         _require(self.resolution in get_args(Resolution), f'{name}.resolution', self.resolution, 'half or full')
         _require(self.encoder in ('frozen', 'trained'), f'{name}.encoder', self.encoder, 'frozen or trained')
         _require(self.policy in get_args(Policy), f'{name}.policy', self.policy, 'triangular, one_cycle or fixed')
-        _require(self.lr > 0, f'{name}.lr', self.lr, 'above 0')
-        _require(0 < self.base_lr <= self.lr, f'{name}.base_lr', self.base_lr, f'above 0 and at most lr ({self.lr})')
+        if self.lr != 'auto':
+            _require(self.lr > 0, f'{name}.lr', self.lr, 'above 0, or auto')
+            most = f'above 0 and at most lr ({self.lr})'
+            _require(0 < self.base_lr <= self.lr, f'{name}.base_lr', self.base_lr, most)
         _require(self.cycle_epochs > 0, f'{name}.cycle_epochs', self.cycle_epochs, 'above 0')
         _require(self.batch_size >= 2, f'{name}.batch_size', self.batch_size, 'at least 2, for batch norm')
 
@@ -66,6 +68,8 @@ class TrainConfig:
         stage2: epochs 30-44, half resolution, encoder trained.
         stage3: epochs 45-79, full resolution, encoder trained.
         class_weights: weight of each class in the cross-entropy, in the order of the data set's classes; empty: all 1.
+        lr_range: lowest and highest rate of the LR range test (lr: auto, and the command lr-range-test).
+        lr_range_epochs: epochs over which its rate rises.
         weight_decay: decoupled weight decay of AdamW.
         augment: random flips and photometric changes of training images; validation images are never changed.
         seed: of all random numbers; the same seed repeats a run.
@@ -83,6 +87,8 @@ class TrainConfig:
     stage2: StageConfig = field(default_factory=lambda: StageConfig(15, 'half', 'trained', 5e-4, 5e-5))
     stage3: StageConfig = field(default_factory=lambda: StageConfig(35, 'full', 'trained', 3e-4, 3e-5, batch_size=8))
     class_weights: list[float] = field(default_factory=lambda: [1.0, 3.0, 2.0, 1.0])
+    lr_range: list[float] = field(default_factory=lambda: [1e-6, 1e-2])
+    lr_range_epochs: int = 2
     weight_decay: float = 1e-4
     augment: bool = True
     seed: int = 0
@@ -107,6 +113,9 @@ class TrainConfig:
         _require(bool(self.output), 'output', self.output, 'a folder')
         _require(any(s.epochs for s in self.stages.values()), 'epochs', 0, 'above 0 in at least one stage')
         _require(all(w >= 0 for w in self.class_weights), 'class_weights', self.class_weights, 'at least 0 each')
+        rising = len(self.lr_range) == 2 and 0 < self.lr_range[0] < self.lr_range[1]
+        _require(rising, 'lr_range', self.lr_range, 'two rates above 0, the second the higher')
+        _require(self.lr_range_epochs >= 1, 'lr_range_epochs', self.lr_range_epochs, 'at least 1')
         _require(self.weight_decay >= 0, 'weight_decay', self.weight_decay, 'at least 0')
         _require(self.workers >= 0, 'workers', self.workers, 'at least 0')
         _require(self.precision in get_args(Precision), 'precision', self.precision, ', '.join(get_args(Precision)))

@@ -6,6 +6,7 @@ minisegnet demo --bag match.mcap --topic /camera/image_raw --output demo
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -28,11 +29,12 @@ from minisegnet_core.errors import ImageError, SourceError
 from minisegnet_core.frames import is_bag
 from minisegnet_core.frames.bag import BagImages
 from minisegnet_core.frames.bag_writer import BagWriter
+from minisegnet_core.inference.pace import fitting_network_size
 from minisegnet_core.video import VideoWriter
 from minisegnet_core.visualization import contact_sheet, draw_overlay
-from minisegnet_ros.environment import PROFILE_VARIABLES, free_domain, large_images_profile
+from minisegnet_ros.environment import free_domain, large_images_environment
 from minisegnet_ros.node_process import NodeError, NodeProcess
-from minisegnet_ros.replay import TOPIC, Played, Recording, replay
+from minisegnet_ros.replay import ASSUMED_PERIOD, TOPIC, Played, Recording, pause, replay
 
 SCENE_FRAMES, SCENE_RATE, SCENE_SEED = 60, 5.0, 7
 """Length (images), rate (Hz) and seed of the rendered scene: twelve seconds."""
@@ -41,6 +43,9 @@ VIDEO_SIDE = 480
 """Pixels of the video's longer side at most: VP9 takes a second of CPU for a frame of 608x800, a third for this."""
 
 SHEET_CELLS, SHEET_COLUMNS, SHEET_CELL_WIDTH = 12, 4, 320
+
+PACE_IMAGES = 20
+"""Images of the bag from which its rate is taken."""
 
 
 @command
@@ -55,7 +60,9 @@ def main(argv: Sequence[str], prog: str) -> int:
     parser.add_argument('--rate', type=float, default=1.0, help='speed of the replay (default: 1, as recorded)')
     parser.add_argument('--model', default='', help="the node's model (default: what runs best here)")
     parser.add_argument('--engine', default='auto', help="the node's engine (default: auto)")
-    parser.add_argument('--network-size', default='native', help='native, half or WIDTHxHEIGHT (default: native)')
+    parser.add_argument(
+        '--network-size', default='auto', help='native, half, WIDTHxHEIGHT, or auto: what keeps up here (default: auto)'
+    )
     parser.add_argument('--threads', type=int, default=0, help='CPU threads (default: 0, all cores but one)')
     arguments = parser.parse_args(list(argv))
     if not arguments.rate > 0:
@@ -63,11 +70,15 @@ def main(argv: Sequence[str], prog: str) -> int:
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
     bag = open_bag(arguments.bag, arguments.topic, output)
-    print(f'playing {len(bag)} images of {bag.path}, topic {bag.topic}')
+    model = str(Path(arguments.model).resolve()) if Path(arguments.model).is_file() else arguments.model
+    network_size = arguments.network_size
+    if network_size == 'auto':
+        network_size = size_that_keeps_up(bag, arguments.rate, model, arguments.engine, arguments.threads)
+    print(f'playing {len(bag)} images of {bag.path}, topic {bag.topic}; network size {network_size}')
     parameters = {
-        'model': str(Path(arguments.model).resolve()) if Path(arguments.model).is_file() else arguments.model,
+        'model': model,
         'engine': arguments.engine,
-        'network_size': arguments.network_size,
+        'network_size': network_size,
         'threads': arguments.threads,
         'image_transport': 'compressed' if bag.compressed else 'raw',
         'reliability': 'reliable',
@@ -75,7 +86,7 @@ def main(argv: Sequence[str], prog: str) -> int:
     }
     with started_node(parameters) as node, tqdm(total=len(bag), desc='demo', unit='image') as bar:
         recording = replay(bag, node, rate=arguments.rate, progress=bar.update)
-    report = report_of(recording, bag)
+    report = report_of(recording, bag) | {'network_size': network_size}
     (output / 'report.json').write_text(json.dumps(report, indent=2) + '\n')
     if not recording.answered:
         raise NodeError(f'the node answered none of {len(recording.frames)} images; see {output / "report.json"}')
@@ -116,6 +127,19 @@ def render_bag(folder: Path) -> Path:
     return folder
 
 
+def size_that_keeps_up(bag: BagImages, rate: float, model: str, engine: str, threads: int) -> str:
+    """The network size at which this machine keeps up with the bag played at ``rate``: native, else half."""
+    first = list(itertools.islice(bag.messages(), PACE_IMAGES))
+    pauses = [pause(*pair) for pair in itertools.pairwise(first)] or [ASSUMED_PERIOD]
+    try:
+        image = first[0].decode().rgb().copy()  # the bag's bytes are read-only, which engines refuse
+        return fitting_network_size(
+            image, float(np.median(pauses)) / rate, model=model, engine=engine, threads=threads
+        ).network_size
+    except ImageError:  # damaged, or too small to be halved
+        return 'native'
+
+
 @contextmanager
 def started_node(parameters: dict[str, object]) -> Iterator[NodeProcess]:
     """A node process and, in this one, rclpy, alone together in a free domain of this host."""
@@ -123,8 +147,7 @@ def started_node(parameters: dict[str, object]) -> Iterator[NodeProcess]:
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     with NodeProcess(domain, {'image': TOPIC}, parameters) as node:
         # After the node's start: the profile serves who publishes the images, and that is this process.
-        if not any(os.environ.get(name) for name in PROFILE_VARIABLES):
-            os.environ.update(dict.fromkeys(PROFILE_VARIABLES, str(large_images_profile())))
+        os.environ.update(large_images_environment())
         rclpy.init(args=[], domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
         try:
             yield node

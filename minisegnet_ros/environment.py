@@ -7,7 +7,7 @@ import random
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from importlib.metadata import version
 
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import Executor
@@ -20,8 +20,9 @@ PORTS_PER_DOMAIN = 250
 # Above this, Linux hands the same ports out to outgoing connections.
 DOMAINS = range(1, 101)
 
-# Kilted's Fast DDS reads the first, Jazzy's the second.
+# Fast DDS 3, which comes with Kilted, reads the first and grumbles at the second; Fast DDS 2 knows the second only.
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+RCLPY_OF_KILTED = 9
 
 
 def free_domain() -> int:
@@ -45,9 +46,15 @@ def _is_free(domain: int) -> bool:
     return True
 
 
-def large_images_profile() -> Path:
-    """The Fast DDS profile whose shared memory holds whole images; it helps in the camera's process."""
-    return share_directory() / 'config' / 'fastdds.xml'
+def large_images_environment() -> dict[str, str]:
+    """Environment that gives Fast DDS shared memory for whole images; it helps in the process of the camera.
+
+    Empty where the user has chosen a profile: it may hold what the robot's network needs.
+    """
+    if any(os.environ.get(name) for name in PROFILE_VARIABLES):
+        return {}
+    kilted = int(version('rclpy').partition('.')[0]) >= RCLPY_OF_KILTED
+    return {PROFILE_VARIABLES[0 if kilted else 1]: str(share_directory() / 'config' / 'fastdds.xml')}
 
 
 def private_environment(domain: int) -> dict[str, str]:

@@ -182,7 +182,7 @@ def replay(
         previous: BagImage | None = None
         for index, image in enumerate(bag.messages()):
             if previous is not None:
-                due += _pause(previous, image) / rate
+                due += pause(previous, image) / rate
             spin(due - time.monotonic())
             due = max(due, time.monotonic() - LONGEST_GAP)  # a computer that was asleep does not rush to catch up
             player.play(index, image)
@@ -204,7 +204,7 @@ def _text(node: NodeProcess) -> str:
     return '\n  '.join(node.log[-5:]) or '(nothing)'
 
 
-def _pause(previous: BagImage, image: BagImage) -> float:
+def pause(previous: BagImage, image: BagImage) -> float:
     """Seconds between two images of a bag: as received, else by their stamps, else assumed."""
     for earlier, later in ((previous.received, image.received), (previous.stamp, image.stamp)):
         if later > earlier:

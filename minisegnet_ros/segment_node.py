@@ -96,9 +96,7 @@ class SegmentNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._statistics = Statistics()
         self._new_diagnostics()
-        self._worker = Worker(
-            self, self._settings, self._statistics, self._tools, self._camera_info, self._swap
-        )
+        self._worker = Worker(self, self._settings, self._statistics, self._tools, self._camera_info, self._swap)
         self._input = ImageInput(
             self,
             compressed=self._settings['image_transport'] == 'compressed',

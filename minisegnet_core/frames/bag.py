@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minisegnet_core.encodings import Pixels, decode_compressed, decode_image
 from minisegnet_core.errors import ImageError, SourceError
 from minisegnet_core.frames.files import natural_key
@@ -88,7 +90,8 @@ class BagImages:
         for message in self.messages():
             name = unique(str(message.stamp))
             try:
-                yield Frame(message.stamp, name, message.decode().rgb())
+                # A writable array of its own, as of every other source; the message's bytes are read-only.
+                yield Frame(message.stamp, name, np.require(message.decode().rgb(), requirements='W'))
             except ImageError as error:
                 raise ImageError(f'{self.path}, topic {self.topic}, frame {name}: {error}') from error
 

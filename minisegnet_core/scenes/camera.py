@@ -165,6 +165,6 @@ def horizontal_focal_length(width: int, field_of_view: float, model: str, distor
 
 
 def invertible(distortion: tuple[float, ...], edge: float) -> bool:
-    """Whether a plumb_bob lens's radial part grows, with at least a tenth of its first slope, up to the tangent edge."""
+    """Whether a plumb_bob lens's radial part grows, by a tenth of its first slope or more, up to a tangent."""
     probe = Camera(1, 1, 'plumb_bob', 1.0, 1.0, 0.0, 0.0, distortion, np.eye(3), np.zeros(3))
     return bool((probe._bend(np.linspace(0, edge, 65))[1] > 0.1).all())

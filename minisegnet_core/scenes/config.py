@@ -4,6 +4,7 @@ Each number is drawn evenly between the two ends of its range unless its meaning
 angles in degrees, image lengths in pixels of a 640 pixels wide image (they grow with the width), light in linear units.
 """
 
+# ruff: noqa: RUF009 - span, number and the rest make dataclass fields, they are no default values
 from __future__ import annotations
 
 import dataclasses

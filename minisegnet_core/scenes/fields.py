@@ -1,9 +1,10 @@
 """Fields by the rule books: their sizes, their markings as geometry, and maps of the distance to the nearest marking.
 
-Field frame: origin at the centre, x along the length, y along the width, z up, metres. Lengths and distances are between
-the centre lines of markings; the middle of a goal line lies at x = +-length/2.
+Field frame: origin at the centre, x along the length, y along the width, z up, metres. Lengths and distances are
+between the centre lines of markings; the middle of a goal line lies at x = +-length/2.
 """
 
+# ruff: noqa: RUF009 - span and number make dataclass fields, they are no default values
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -130,8 +131,8 @@ def line_map(field: FieldDimensions) -> LineMap:
     bottom = -field.width / 2 - margin
     if field.half:
         left -= margin
-    xs = np.arange(left, field.length / 2 + margin, MAP_RESOLUTION, dtype=np.float32)[None, :]
-    ys = np.arange(bottom, field.width / 2 + margin, MAP_RESOLUTION, dtype=np.float32)[:, None]
+    xs = np.arange(left, field.length / 2 + margin, MAP_RESOLUTION).astype(np.float32)[None, :]
+    ys = np.arange(bottom, field.width / 2 + margin, MAP_RESOLUTION).astype(np.float32)[:, None]
     values = np.full((ys.shape[0], xs.shape[1], 2), FAR, np.float32)
     values[..., 1] = 0.5
     lines = markings(field)

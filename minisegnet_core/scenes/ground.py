@@ -131,7 +131,7 @@ class GroundImage:
 def paint(ground: Ground, view: Viewport, falling: Floats) -> GroundImage:
     """The ground as seen, lit by ``falling``: (h, w, 3) light on the view's coarse grid."""
     x, y = view.x, view.y
-    left, right, bottom, top = ground.extent
+    left, right, _, top = ground.extent
     middle_x, half_x = np.float32((left + right) / 2), np.float32((right - left) / 2)
     on_field = np.abs(x - middle_x) <= half_x
     on_field &= np.abs(y) <= np.float32(top)

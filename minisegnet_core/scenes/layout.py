@@ -8,19 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.scenes import actors, goals
+from minisegnet_core.scenes import goals
 from minisegnet_core.scenes.actors import Actor
 from minisegnet_core.scenes.balls import BallBody, sample_look
 from minisegnet_core.scenes.camera import Camera, horizontal_focal_length, invertible, pose
+from minisegnet_core.scenes.casting import Casting, ahead, boards
 from minisegnet_core.scenes.config import CameraSettings, SceneConfig
-from minisegnet_core.scenes.fields import FIELDS, FieldDimensions
+from minisegnet_core.scenes.fields import FIELDS
 from minisegnet_core.scenes.ground import Ground, sample_ground
 from minisegnet_core.scenes.hall import Hall, sample_hall
 from minisegnet_core.scenes.light import Light, sample_light
 from minisegnet_core.scenes.nets import Net
 from minisegnet_core.scenes.ownbody import own_body
 from minisegnet_core.scenes.sensor import Sensor, sample_sensor
-from minisegnet_core.scenes.solids import Box, Solid
+from minisegnet_core.scenes.solids import Solid
 
 Vector = NDArray[np.float64]
 
@@ -137,29 +138,18 @@ def sample_scene(config: SceneConfig, rng: np.random.Generator, around: bool = F
     extent = 2 * math.pi if steep else min(2.4 * half + 0.3, 2 * math.pi)
     hall = sample_hall(config.hall, middle, extent, camera.fx * 0.8, rng)
     posts, nets = goals.goals(field, config.things, rng)
-    structure: list[Solid] = [*posts, *_boards(config, ground, rng)]
+    structure: list[Solid] = [*posts, *boards(config, ground, rng)]
     if rng.random() < config.things.near_net:
         nets.append(goals.near_net(camera.position, forward, rng))
     balls = tuple(_balls(config, ground, camera, rng))
-    cast = _cast(config, kind, ground, camera, balls, rng)
+    cast = Casting(config, kind == 'msl', ground, camera, balls, rng).draw()
     sensor = sample_sensor(config.sensor, camera.width, rng)
-    return Scene(ground, light, hall, balls, tuple(cast), tuple(structure), tuple(nets), sensor), stance
+    return Scene(ground, light, hall, balls, cast, tuple(structure), tuple(nets), sensor), stance
 
 
 def sample_own_body(config: SceneConfig, camera: Camera, heading: float, rng: np.random.Generator) -> tuple[Solid, ...]:
     """Parts of the own robot, whose body looks along ``heading`` (radians), or none."""
     return own_body(camera, heading, rng) if rng.random() < config.things.own_robot else ()
-
-
-def _ahead(camera: Camera, distance: float, rng: np.random.Generator) -> tuple[float, float]:
-    """A place on the ground at a distance that the camera is likely to see."""
-    forward = camera.rotation[2]
-    half = min(camera.width / camera.fx / 2, 1.3)
-    bearing = math.atan2(forward[1], forward[0]) + float(rng.uniform(-half, half))
-    return (
-        float(camera.position[0] + distance * math.cos(bearing)),
-        float(camera.position[1] + distance * math.sin(bearing)),
-    )
 
 
 def _balls(config: SceneConfig, ground: Ground, camera: Camera, rng: np.random.Generator) -> list[BallBody]:
@@ -174,7 +164,7 @@ def _balls(config: SceneConfig, ground: Ground, camera: Camera, rng: np.random.G
         radius = float(rng.uniform(low, high)) / 2
         for _attempt in range(12):
             distance = math.exp(rng.uniform(*np.log(settings.distance)))
-            x, y = _ahead(camera, distance, rng)
+            x, y = ahead(camera, distance, rng)
             lift = float(rng.uniform(0, 0.5)) if rng.random() < settings.lifted else 0.0
             center = np.array([x, y, radius + lift])
             u, v = camera.project(center)
@@ -190,96 +180,3 @@ def _turn(rng: np.random.Generator) -> Vector:
     orthogonal, upper = np.linalg.qr(rng.standard_normal((3, 3)))
     turn: Vector = orthogonal * np.sign(np.diag(upper))
     return turn
-
-
-def _cast(
-    config: SceneConfig,
-    kind: str,
-    ground: Ground,
-    camera: Camera,
-    balls: tuple[BallBody, ...],
-    rng: np.random.Generator,
-) -> list[Actor]:
-    things = config.things
-    left, right, bottom, top = ground.extent
-    cast: list[Actor] = []
-
-    def robot(x: float, y: float) -> Actor:
-        rolling = kind == 'msl' and rng.random() < 0.85
-        return actors.wheeled(x, y, rng) if rolling else actors.humanoid(x, y, rng)
-
-    def clear(x: float, y: float) -> bool:
-        if math.hypot(x - camera.position[0], y - camera.position[1]) < 0.45:
-            return False
-        return all(math.hypot(x - b.center[0], y - b.center[1]) > 0.15 + b.radius for b in balls)
-
-    def count(span: tuple[float, float]) -> int:
-        return int(rng.integers(int(span[0]), int(span[1]) + 1))
-
-    def human(x: float, y: float) -> Actor:
-        return actors.person(x, y, rng)
-
-    for make, number in ((robot, count(things.robots)), (human, count(things.people))):
-        for _ in range(number):
-            x, y = float(rng.uniform(left, right)), float(rng.uniform(bottom, top))
-            if rng.random() < 0.5:
-                x, y = _ahead(camera, float(rng.uniform(0.8, 8)), rng)
-            if clear(x, y):
-                cast.append(make(x, y))
-    if rng.random() < things.close_actor:
-        x, y = _ahead(camera, float(rng.uniform(0.5, 1.2)), rng)
-        if clear(x, y):
-            cast.append(robot(x, y) if rng.random() < 0.5 else actors.person(x, y, rng))
-    for ball in balls:  # something between the ball and the camera, or a foot at the ball
-        if rng.random() < config.balls.hidden:
-            toward = camera.position[:2] - ball.center[:2]
-            gap = float(np.hypot(*toward))
-            side = np.array([-toward[1], toward[0]]) / gap * float(rng.normal(0, 0.12))
-            x, y = ball.center[:2] + toward / gap * float(rng.uniform(0.2, 0.45)) + side
-            if gap > 1.2:
-                cast.append(robot(float(x), float(y)))
-        if rng.random() < things.at_ball:
-            angle, away = rng.uniform(0, 2 * math.pi), rng.uniform(0.22, 0.6) + ball.radius
-            x, y = ball.center[:2] + away * np.array([math.cos(angle), math.sin(angle)])
-            if math.hypot(x - camera.position[0], y - camera.position[1]) > 0.5:
-                cast.append(robot(float(x), float(y)) if rng.random() < 0.8 else actors.person(float(x), float(y), rng))
-    for _ in range(count(things.bystanders)):
-        x, y = _beside(ground, 0.15, 1.6, rng)
-        kind_of = int(rng.choice([0, 0, 0, 1, 1, 2]))
-        cast.append(human(x, y) if kind_of == 0 else actors.furniture(x, y, rng) if kind_of == 1 else robot(x, y))
-    for _ in range(count(things.distractors)):
-        cast.append(actors.distractor(*_beside(ground, 0.3, 2.0, rng), rng))
-    return cast
-
-
-def _beside(ground: Ground, least: float, most: float, rng: np.random.Generator) -> tuple[float, float]:
-    """A place off the field, between two distances (metres) from its border strip."""
-    left, right, bottom, top = ground.extent
-    away = float(rng.uniform(least, most))
-    if rng.random() < (right - left) / (right - left + top - bottom):
-        return float(rng.uniform(left, right)), float(rng.choice([bottom - away, top + away]))
-    return float(rng.choice([left - away, right + away])), float(rng.uniform(bottom, top))
-
-
-def _boards(config: SceneConfig, ground: Ground, rng: np.random.Generator) -> list[Solid]:
-    """Boards along some sides of the field, some in pieces of other colours."""
-    if rng.random() >= config.hall.boards:
-        return []
-    left, right, bottom, top = ground.extent
-    height, gap = float(rng.uniform(0.1, 1.1)) / 2, float(rng.uniform(0.02, 0.5))
-    main = actors.surface(rng, str(rng.choice(['light', 'dark', 'light', 'vivid'])))
-    boards: list[Solid] = []
-    sides = [(True, bottom - gap), (True, top + gap), (False, left - gap), (False, right + gap)]
-    for along_x, place in sides:
-        if rng.random() < 0.25:
-            continue
-        start, end = (left - gap, right + gap) if along_x else (bottom - gap, top + gap)
-        pieces = int(rng.choice([1, 1, 4, 7]))
-        edges = np.linspace(start, end, pieces + 1)
-        for a, b in zip(edges[:-1], edges[1:], strict=True):
-            look = main if rng.random() < 0.6 else actors.surface(rng)
-            middle, half = float(a + b) / 2, float(b - a) / 2
-            center = (middle, place, height) if along_x else (place, middle, height)
-            size = (half, 0.015, height) if along_x else (0.015, half, height)
-            boards.append(Box(np.array(center), np.array(size), np.eye(3), look))
-    return boards

@@ -98,7 +98,7 @@ def sample_light(settings: LightSettings, field_size: FieldDimensions, rng: np.r
             float(rng.uniform(0.6, 4.0)),
             np.float32(rng.uniform(*settings.spot_strength)) * tint(rng, amount),
         )
-        for _ in range(int(round(rng.uniform(*settings.spots))))
+        for _ in range(round(rng.uniform(*settings.spots)))
     ]
     strips = []
     for kind, share in (('sun', settings.sun), ('shade', settings.shade)):

@@ -1,4 +1,4 @@
-"""Parts of the camera's own robot in view: feet, arms, chest, a rim of the head shell, things mounted before the lens."""
+"""Parts of the camera's own robot in view: feet, arms, chest, a rim of the head shell, things before the lens."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ def _cast_ellipsoid(solid: Ellipsoid, rays: Floats, offset: Floats) -> Floats:
     a = (rays[0] * inverse[0]) ** 2 + (rays[1] * inverse[1]) ** 2 + (rays[2] * inverse[2]) ** 2
     b = _dot(rays, start * inverse)
     root = b * b - a * np.float32(float(start @ start) - 1)
-    return np.where(root >= 0, (-b - np.sqrt(np.maximum(root, 0))) / a, FAR_AWAY)
+    return np.asarray(np.where(root >= 0, (-b - np.sqrt(np.maximum(root, 0))) / a, FAR_AWAY), np.float32)
 
 
 def _normal_capsule(solid: Capsule, points: Floats) -> tuple[Floats, Floats]:

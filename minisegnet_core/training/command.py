@@ -10,13 +10,15 @@ any of them can be set: --stage1.epochs 10 --stage3.lr 1e-4 --class_weights "[1,
 from __future__ import annotations
 
 import contextlib
+import sys
 import tempfile
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jsonargparse import ActionConfigFile, ArgumentParser
+from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter
 from tqdm import tqdm
 
 from minisegnet_core.cli import command
@@ -36,7 +38,7 @@ class TerminalReporter:
     """Shows a training's progress: a bar per epoch, a line of figures after it."""
 
     def message(self, text: str) -> None:
-        tqdm.write(text)
+        tqdm.write(text, file=sys.stderr)  # stdout is for results
 
     def copying(self, samples: Sequence[Sample]) -> Iterable[Sample]:
         copied: Iterable[Sample] = tqdm(samples, desc='half-resolution copy', unit='image')
@@ -61,10 +63,30 @@ class TerminalReporter:
         )
 
 
-def make_parser(prog: str) -> ArgumentParser:
-    """The command's parser; every field of :class:`TrainConfig` is an option."""
-    parser = ArgumentParser(prog=prog, description=__doc__, default_env=False)
+class HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):  # type: ignore[misc]
+    """Keeps the examples in the description as they are."""
+
+
+def make_parser(prog: str, description: str) -> ArgumentParser:
+    """A parser in which every field of :class:`TrainConfig` is an option."""
+    parser = ArgumentParser(prog=prog, description=description, formatter_class=HelpFormatter)
     parser.add_argument('--config', action=ActionConfigFile, help='YAML file of settings, as config/train.yaml')
+    parser.add_class_arguments(TrainConfig, as_group=True)
+    return parser
+
+
+def parse_settings(parser: ArgumentParser, argv: Sequence[str]) -> tuple[Any, TrainConfig]:
+    """The parsed options, and the training's settings among them. Options take hyphens as well as underscores."""
+    arguments = parser.parse_args([_underscored(a) for a in argv])
+    values = arguments.as_dict()
+    settings: dict[str, Any] = {field.name: values[field.name] for field in fields(TrainConfig)}
+    for name in TrainConfig().stages:
+        settings[name] = StageConfig(**settings[name])
+    return arguments, TrainConfig(**settings)
+
+
+def _train_parser(prog: str) -> ArgumentParser:
+    parser = make_parser(prog, __doc__ or '')
     parser.add_argument('--resume', action='store_true', help='go on from OUTPUT/last.ckpt after an interruption')
     parser.add_argument(
         '--smoke',
@@ -72,7 +94,6 @@ def make_parser(prog: str) -> ArgumentParser:
         help='go through all stages on a few small images within a minute, to see that everything works; '
         'renders them itself where no --data is given',
     )
-    parser.add_class_arguments(TrainConfig, as_group=True)
     return parser
 
 
@@ -95,10 +116,7 @@ def smoke_config(config: TrainConfig, data: Path) -> TrainConfig:
 
 @command
 def main(argv: Sequence[str], prog: str) -> int:
-    parser = make_parser(prog)
-    # jsonargparse knows single options by underscore; hyphens are what people type.
-    arguments = parser.parse_args([_underscored(a) for a in argv])
-    config = _config_of(arguments.as_dict())
+    arguments, config = parse_settings(_train_parser(prog), argv)
     smoke, resume = arguments.smoke, arguments.resume
     with tempfile.TemporaryDirectory(prefix='minisegnet-smoke-') as folder:
         if smoke:
@@ -120,13 +138,6 @@ def main(argv: Sequence[str], prog: str) -> int:
         f'{result.best_checkpoint}'
     )
     return 0
-
-
-def _config_of(values: dict[str, Any]) -> TrainConfig:
-    settings: dict[str, Any] = {field.name: values[field.name] for field in fields(TrainConfig)}
-    for name in TrainConfig().stages:
-        settings[name] = StageConfig(**settings[name])
-    return TrainConfig(**settings)
 
 
 def _underscored(argument: str) -> str:

@@ -16,6 +16,7 @@ def learning_rate(stage: StageConfig, step: int, steps_per_epoch: int) -> float:
         step: counted from 0 within the stage.
         steps_per_epoch: optimizer steps of one epoch, at least 1.
     """
+    assert stage.lr != 'auto', 'the range test has put numbers in its place'
     if stage.policy == 'fixed':
         return stage.lr
     if stage.policy == 'triangular':

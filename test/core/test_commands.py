@@ -110,11 +110,13 @@ def test_train_yaml_holds_the_defaults():
 
 
 def test_train_takes_a_file_and_the_command_line_over_it(tmp_path, capsys):
-    from minisegnet_core.training.command import make_parser
+    from minisegnet_core.training.command import make_parser, parse_settings
 
     (tmp_path / 'c.yaml').write_text('stage1: {epochs: 7, lr: 0.5}\nseed: 3\n')
-    parsed = make_parser('train').parse_args(['--config', str(tmp_path / 'c.yaml'), '--stage1.lr', '0.25'])
-    assert (parsed.stage1.epochs, parsed.stage1.lr, parsed.seed, parsed.stage3.epochs) == (7, 0.25, 3, 35)
+    argv = ['--config', str(tmp_path / 'c.yaml'), '--stage1.lr', '0.25', '--stage2.lr', 'auto']
+    _, config = parse_settings(make_parser('train', ''), argv)
+    assert (config.stage1.epochs, config.stage1.lr, config.seed, config.stage3.epochs) == (7, 0.25, 3, 35)
+    assert config.stage2.lr == 'auto'
 
 
 def test_train_help_teaches(capsys):

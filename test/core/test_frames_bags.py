@@ -83,6 +83,7 @@ def test_frames_come_as_recorded(tmp_path, kind):
     assert [f.name for f in frames] == [str(BASE + 7), twice, f'{twice}_1', '0', f'{twice}_2']
     for index, frame in enumerate(frames):
         np.testing.assert_array_equal(frame.image, gradient(index))
+        assert frame.image.flags.writeable, 'engines want to share its memory'
 
 
 @pytest.mark.parametrize('kind', FORMATS)

@@ -12,6 +12,7 @@ from minisegnet_core.checkpoint import load_checkpoint, read_training_state  # n
 from minisegnet_core.config import StageConfig, TrainConfig  # noqa: E402
 from minisegnet_core.data.dataset import DatasetWriter  # noqa: E402
 from minisegnet_core.errors import ConfigurationError, DatasetError  # noqa: E402
+from minisegnet_core.model import MiniSegNet  # noqa: E402
 from minisegnet_core.training import trainer  # noqa: E402
 from minisegnet_core.training.schedule import learning_rate  # noqa: E402
 from minisegnet_core.training.trainer import train  # noqa: E402
@@ -65,7 +66,7 @@ def test_frozen_encoder_does_not_move_by_a_bit(shapes_dataset, tmp_path):
     off = replace(stage, epochs=0)
     config = small(shapes_dataset, tmp_path / 'run', stage1=stage, stage2=off, stage3=off, freeze_anyway=True, seed=5)
     torch.manual_seed(5)
-    before = trainer.MiniSegNet().state_dict()  # the trainer seeds the same way before it builds the network
+    before = MiniSegNet().state_dict()  # the trainer seeds the same way before it builds the network
     result = train(config)
     after = load_checkpoint(result.best_checkpoint)[0].state_dict()
     encoder = [key for key in before if key.startswith('encoder.')]
@@ -86,7 +87,7 @@ def test_freezing_random_weights_is_refused_with_a_word(shapes_dataset, tmp_path
     result = train(small(shapes_dataset, tmp_path / 'run', stage1=stage, stage2=off, stage3=off), reporter=Listener())
     assert 'pointless' in said[0]
     torch.manual_seed(0)
-    before = trainer.MiniSegNet().state_dict()
+    before = MiniSegNet().state_dict()
     after = load_checkpoint(result.best_checkpoint)[0].state_dict()
     assert not torch.equal(before['encoder.conv1.weight'], after['encoder.conv1.weight'])
 

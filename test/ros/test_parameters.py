@@ -65,7 +65,7 @@ def test_defaults_are_allowed():
 )
 def test_rejected_with_the_reason(spin, wait, fake, name, value, reason):
     node = spin(SegmentNode(fake))
-    wait(lambda: node._worker)
+    wait(lambda: node._state_machine.current_state[1] == 'active')
     before = node.get_parameter(name).value
     (result,) = node.set_parameters([Parameter(name, value=value)])
     assert not result.successful
@@ -77,7 +77,7 @@ def test_rejected_with_the_reason(spin, wait, fake, name, value, reason):
 @pytest.mark.parametrize('name', ['image_transport', 'reliability', 'diagnostics_period', 'autostart'])
 def test_what_cannot_change_while_active(spin, wait, fake, name):
     node = spin(SegmentNode(fake))
-    wait(lambda: node._worker)
+    wait(lambda: node._state_machine.current_state[1] == 'active')
     value = {'image_transport': 'compressed', 'reliability': 'reliable', 'diagnostics_period': 2.0, 'autostart': False}
     (result,) = node.set_parameters([Parameter(name, value=value[name])])
     assert not result.successful
@@ -98,7 +98,7 @@ def test_wrong_first_value_is_told():
 
 def test_whole_numbers_serve_as_fractions(spin, fake, wait):
     node = spin(SegmentNode(fake, parameter_overrides=[Parameter('max_image_age', value=2)]))
-    wait(lambda: node._worker)
+    wait(lambda: node._state_machine.current_state[1] == 'active')
     assert node._settings['max_image_age'] == 2.0
     (result,) = node.set_parameters([Parameter('ball_threshold', value=1)])
     assert result.successful

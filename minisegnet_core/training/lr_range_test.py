@@ -1,0 +1,181 @@
+"""The LR range test of L. N. Smith, "Cyclical Learning Rates for Training Neural Networks" (arXiv 1506.01186), section
+3.3.
+
+The rate rises linearly over one run of a few epochs while loss and accuracy are recorded. Where accuracy begins to rise
+is the base rate; where it slows, becomes ragged or falls, the maximum. Afterwards weights, batch-norm statistics and
+random state are what they were, to the bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from minisegnet_core.classes import IGNORE
+from minisegnet_core.config import StageConfig
+from minisegnet_core.data.loading import Batch, SegmentationDataset, training_loader
+from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.model import MiniSegNet
+from minisegnet_core.training.loop import Machinery
+from minisegnet_core.training.setup import Setup
+
+SMOOTHING = 0.9
+"""Of the exponential moving average that is read instead of the raw curves."""
+
+RISE_BEGINS, RISE_ENDS = 0.1, 0.9
+"""Shares of the whole rise of accuracy: at the first the base rate is read, at the second the maximum."""
+
+DIVERGED = 3.0
+"""The test ends early where the smoothed loss is this many times its lowest."""
+
+BASE_OF_MAXIMUM = 0.25
+"""Base rate where the curve gives none below the maximum: Smith's rule of thumb is a third or a quarter of it."""
+
+
+@dataclass
+class RangeTest:
+    """Curves of a range test, one value per optimizer step: learning rate, loss, pixel accuracy 0..1."""
+
+    rates: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
+
+    def suggest(self) -> tuple[float, float]:
+        """(base_lr, lr): where the smoothed accuracy began to rise, and where its rise was nearly over."""
+        accuracy = smoothed(self.accuracies)
+        best = int(accuracy.argmax())
+        low, high = float(accuracy[: best + 1].min()), float(accuracy[best])
+        reached = (accuracy[: best + 1] - low) / max(high - low, 1e-12)
+        maximum = self.rates[int(np.argmax(reached >= RISE_ENDS))]
+        base = self.rates[int(np.argmax(reached >= RISE_BEGINS))]
+        return (base if base < maximum else maximum * BASE_OF_MAXIMUM), maximum
+
+
+def smoothed(values: Sequence[float]) -> NDArray[np.float64]:
+    """Exponential moving average without the start's bias towards zero."""
+    result = np.empty(len(values))
+    average = 0.0
+    for step, value in enumerate(values):
+        average = SMOOTHING * average + (1 - SMOOTHING) * value
+        result[step] = average / (1 - SMOOTHING ** (step + 1))
+    return result
+
+
+def lr_range_test(
+    model: MiniSegNet,
+    parameters: list[nn.Parameter],
+    batches: Iterable[Batch],
+    steps: int,
+    criterion: nn.Module,
+    machinery: Machinery,
+    *,
+    lowest: float,
+    highest: float,
+    weight_decay: float,
+    on_step: Callable[[float, float], None] = lambda loss, rate: None,
+) -> RangeTest:
+    """Runs the test and puts everything back.
+
+    Args:
+        model: in the mode in which the stage trains it.
+        parameters: that the stage trains.
+        batches: at least ``steps`` of them.
+        lowest, highest: learning rates at the first and the last step.
+        on_step: called with (loss, rate) after each step.
+    """
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    devices = [machinery.device] if machinery.device.type == 'cuda' else []
+    optimizer = torch.optim.AdamW(parameters, lr=lowest, weight_decay=weight_decay)
+    result = RangeTest()
+    try:
+        with torch.random.fork_rng(devices=devices):
+            for step, (images, targets, _) in zip(range(steps), batches, strict=False):
+                rate = lowest + (highest - lowest) * step / max(1, steps - 1)
+                loss, accuracy = _step(model, optimizer, rate, images, targets, criterion, machinery)
+                if not math.isfinite(loss):
+                    break
+                result.rates.append(rate)
+                result.losses.append(loss)
+                result.accuracies.append(accuracy)
+                on_step(loss, rate)
+                losses = smoothed(result.losses)
+                if losses[-1] > DIVERGED * losses.min():
+                    break
+    finally:
+        model.load_state_dict(state)
+        for parameter in model.parameters():
+            parameter.grad = None
+    return result
+
+
+def run_range_test(
+    setup: Setup,
+    name: str,
+    stage: StageConfig,
+    parameters: list[nn.Parameter],
+    data: SegmentationDataset,
+    progress: Callable[[str, int], AbstractContextManager[Callable[[float, float], None]]],
+) -> RangeTest:
+    """The range test of one stage of a training, with the settings ``lr_range`` and ``lr_range_epochs``.
+
+    Raises:
+        ConfigurationError: the loss is not finite from the first step on.
+    """
+    config = setup.config
+    epochs = [training_loader(data, stage.batch_size, config.workers, epoch) for epoch in range(config.lr_range_epochs)]
+    steps = sum(len(batches) for batches in epochs)
+    setup.train_mode(stage)
+    lowest, highest = config.lr_range
+    with progress(f'range test {name}', steps) as on_step:
+        test = lr_range_test(
+            setup.model,
+            parameters,
+            _epoch_by_epoch(data, epochs),
+            steps,
+            setup.criterion,
+            setup.machinery,
+            lowest=lowest,
+            highest=highest,
+            weight_decay=config.weight_decay,
+            on_step=on_step,
+        )
+    if not test.rates:
+        raise ConfigurationError(f'{name}: the loss is not finite at the rate {lowest:g}; lower lr_range')
+    return test
+
+
+def _epoch_by_epoch(data: SegmentationDataset, epochs: Iterable[Iterable[Batch]]) -> Iterator[Batch]:
+    for epoch, batches in enumerate(epochs):
+        data.epoch = epoch
+        yield from batches
+
+
+def _step(
+    model: MiniSegNet,
+    optimizer: torch.optim.Optimizer,
+    rate: float,
+    images: Tensor,
+    targets: Tensor,
+    criterion: nn.Module,
+    machinery: Machinery,
+) -> tuple[float, float]:
+    """Loss and pixel accuracy of one training step at a given rate."""
+    for group in optimizer.param_groups:
+        group['lr'] = rate
+    with machinery.autocast():
+        logits = model(machinery.prepare(images))  # (N, C, h, w)
+    targets = targets.to(machinery.device)
+    loss = criterion(logits.float(), targets)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    valid = targets != IGNORE
+    right = (logits.argmax(1) == targets) & valid
+    return loss.item(), right.sum().item() / max(1, int(valid.sum().item()))

@@ -1,0 +1,112 @@
+"""The LR range test: puts everything back to the bit, reads curves as Smith does, and serves a training."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch', reason='training needs PyTorch')
+
+from minisegnet_core.config import StageConfig, TrainConfig  # noqa: E402
+from minisegnet_core.errors import ConfigurationError  # noqa: E402
+from minisegnet_core.training.lr_range_test import RangeTest, run_range_test, smoothed  # noqa: E402
+from minisegnet_core.training.setup import Setup  # noqa: E402
+from minisegnet_core.training.trainer import Silence, train  # noqa: E402
+
+
+def config_for(data, output='unused', **changes) -> TrainConfig:
+    stage = StageConfig(epochs=1, batch_size=2, lr='auto')
+    off = StageConfig(epochs=0)
+    settings = {'stage1': replace(stage, encoder='frozen'), 'stage2': stage, 'stage3': off, **changes}
+    return TrainConfig(
+        data=str(data), output=str(output), encoder_weights='none', workers=0, lr_range_epochs=1, **settings
+    )
+
+
+@pytest.mark.parametrize('encoder', ['trained', 'frozen'])
+def test_everything_is_put_back_to_the_bit(shapes_dataset, tmp_path, encoder):
+    config = config_for(shapes_dataset, freeze_anyway=True)
+    setup = Setup(config, lambda text: None)
+    stage = replace(config.stage1, encoder=encoder)
+    data, _ = setup.stage_data(stage, tmp_path, lambda samples: samples)
+    parameters = setup.enter_stage(stage)
+    before = {key: value.clone() for key, value in setup.model.state_dict().items()}
+    random = torch.get_rng_state()
+    test = run_range_test(setup, 'stage1', stage, parameters, data, Silence().epoch)
+    after = setup.model.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(p.grad is None for p in setup.model.parameters())
+    assert test.rates[0] == 1e-6
+    assert np.allclose(np.diff(test.rates), (1e-2 - 1e-6) / 3)
+    assert len(test.rates) == len(test.losses) == len(test.accuracies) <= 4
+
+
+def test_suggestion_on_a_curve_whose_answer_is_known():
+    rates = list(np.linspace(1e-6, 1e-2, 400))
+    # Accuracy stays low up to 1e-3, rises linearly until 4e-3, stays, and collapses at 8e-3.
+    accuracies = [0.3 + 0.6 * min(max((r - 1e-3) / 3e-3, 0), 1) - 0.5 * (r > 8e-3) for r in rates]
+    base_lr, lr = RangeTest(rates, [1.0] * 400, accuracies).suggest()
+    assert base_lr == pytest.approx(1.3e-3 + 0.2e-3, abs=2e-4)  # 10 % of the rise, and the average's lag
+    assert lr == pytest.approx(3.7e-3 + 0.2e-3, abs=2e-4)
+
+
+def test_base_is_below_the_maximum_also_on_a_flat_curve():
+    base_lr, lr = RangeTest([1e-3, 2e-3, 3e-3], [1.0] * 3, [0.5] * 3).suggest()
+    assert 0 < base_lr < lr
+
+
+def test_smoothing_has_no_bias_at_the_start():
+    assert smoothed([0.7] * 5).tolist() == pytest.approx([0.7] * 5)
+
+
+def test_auto_rates_serve_the_training_and_its_resumption(shapes_dataset, tmp_path):
+    said = []
+
+    class Listener(Silence):
+        def message(self, text):
+            said.append(text)
+
+    stage = StageConfig(epochs=2, batch_size=4, lr='auto', policy='fixed')
+    changes = {'stage1': stage, 'stage2': StageConfig(epochs=0)}
+    whole = train(config_for(shapes_dataset, tmp_path / 'whole', **changes), reporter=Listener())
+    assert 'stage1: the range test suggests' in said[-1]
+    assert whole.rows[0].lr == whole.rows[1].lr
+
+    class Stop(Listener):
+        epochs = 0
+
+        def epoch_done(self, row):
+            raise KeyboardInterrupt
+
+    config = config_for(shapes_dataset, tmp_path / 'cut', **changes)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, reporter=Stop())
+    said.clear()
+    resumed = train(config, resume=True, reporter=Listener())
+    assert not any('suggests' in text for text in said)  # recorded, not measured again
+    assert [r.to_json() for r in resumed.rows] == [r.to_json() for r in whole.rows]
+
+
+@pytest.mark.parametrize('lr_range', [[1e-2, 1e-6], [0.0, 1.0], [1e-3]])
+def test_wrong_ranges_are_named(shapes_dataset, tmp_path, lr_range):
+    with pytest.raises(ConfigurationError, match='lr_range is'):
+        train(config_for(shapes_dataset, tmp_path / 'run', lr_range=lr_range))
+
+
+def test_command_writes_plot_and_curves(shapes_dataset, tmp_path, capsys):
+    pytest.importorskip('matplotlib', reason='the plot needs matplotlib')
+    from minisegnet_core.training.lr_range_command import main
+
+    arguments = ['--data', str(shapes_dataset), '--output', str(tmp_path), '--encoder-weights', 'none']
+    small = ['--stage2.batch-size', '2', '--lr-range-epochs', '1', '--workers', '0', '--stage', 'stage2']
+    assert main([*arguments, *small], 'lr-range-test') == 0
+    words = capsys.readouterr().out.split()
+    assert words[0] == '--stage2.base_lr'
+    assert 0 < float(words[1]) < float(words[3])
+    assert (tmp_path / 'lr_range_stage2.png').stat().st_size > 1000
+    rows = (tmp_path / 'lr_range_stage2.csv').read_text().splitlines()
+    assert rows[0] == 'lr,loss,accuracy'
+    assert math.isclose(float(rows[1].split(',')[0]), 1e-6)
+    assert main([*arguments, '--stage', 'stage9'], 'lr-range-test') == 2
