@@ -60,7 +60,12 @@ def generate_launch_description():
             description='YAML file of parameters',
         ),
         DeclareLaunchArgument('use_sim_time', default_value='false', description='take time from /clock'),
-        DeclareLaunchArgument('log_level', default_value='info', description='debug, info, warn, error or fatal'),
+        DeclareLaunchArgument(
+            'log_level',
+            default_value='info',
+            choices=['debug', 'info', 'warn', 'error', 'fatal'],
+            description='from which severity on the node logs',
+        ),
         DeclareLaunchArgument('respawn', default_value='false', description='start the node anew if it dies'),
         *(DeclareLaunchArgument(name, default_value='', description=text) for name, text in PARAMETERS.items()),
     ]

@@ -36,7 +36,7 @@ from minisegnet_ros.environment import free_domain, large_images_environment
 from minisegnet_ros.node_process import NodeError, NodeProcess
 from minisegnet_ros.replay import ASSUMED_PERIOD, TOPIC, Played, Recording, pause, replay
 
-SCENE_FRAMES, SCENE_RATE, SCENE_SEED = 60, 5.0, 7
+SCENE_FRAMES, SCENE_RATE, SCENE_SEED = 60, 5.0, 4
 """Length (images), rate (Hz) and seed of the rendered scene: twelve seconds."""
 
 VIDEO_SIDE = 480
@@ -70,15 +70,17 @@ def main(argv: Sequence[str], prog: str) -> int:
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
     bag = open_bag(arguments.bag, arguments.topic, output)
+    first = first_image(bag)
     model = str(Path(arguments.model).resolve()) if Path(arguments.model).is_file() else arguments.model
     network_size = arguments.network_size
     if network_size == 'auto':
-        network_size = size_that_keeps_up(bag, arguments.rate, model, arguments.engine, arguments.threads)
+        network_size = size_that_keeps_up(bag, first, arguments.rate, model, arguments.engine, arguments.threads)
     print(f'playing {len(bag)} images of {bag.path}, topic {bag.topic}; network size {network_size}')
     parameters = {
         'model': model,
         'engine': arguments.engine,
         'network_size': network_size,
+        'expected_size': '' if first is None else f'{first.shape[1]}x{first.shape[0]}',
         'threads': arguments.threads,
         'image_transport': 'compressed' if bag.compressed else 'raw',
         'reliability': 'reliable',
@@ -127,16 +129,27 @@ def render_bag(folder: Path) -> Path:
     return folder
 
 
-def size_that_keeps_up(bag: BagImages, rate: float, model: str, engine: str, threads: int) -> str:
+def first_image(bag: BagImages) -> NDArray[np.uint8] | None:
+    """The bag's first image, RGB; None where it is damaged."""
+    try:
+        return next(bag.messages()).decode().rgb().copy()  # the bag's bytes are read-only, which engines refuse
+    except ImageError:
+        return None
+
+
+def size_that_keeps_up(
+    bag: BagImages, image: NDArray[np.uint8] | None, rate: float, model: str, engine: str, threads: int
+) -> str:
     """The network size at which this machine keeps up with the bag played at ``rate``: native, else half."""
-    first = list(itertools.islice(bag.messages(), PACE_IMAGES))
+    if image is None:
+        return 'native'
+    first = itertools.islice(bag.messages(), PACE_IMAGES)
     pauses = [pause(*pair) for pair in itertools.pairwise(first)] or [ASSUMED_PERIOD]
     try:
-        image = first[0].decode().rgb().copy()  # the bag's bytes are read-only, which engines refuse
         return fitting_network_size(
             image, float(np.median(pauses)) / rate, model=model, engine=engine, threads=threads
         ).network_size
-    except ImageError:  # damaged, or too small to be halved
+    except ImageError:  # too small to be halved
         return 'native'
 
 

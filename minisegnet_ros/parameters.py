@@ -16,7 +16,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from minisegnet_core.errors import ConfigurationError
-from minisegnet_core.geometry import parse_network_size
+from minisegnet_core.geometry import MINIMUM_NETWORK_SIZE, parse_network_size
 
 Value = bool | int | float | str
 
@@ -28,6 +28,23 @@ class Change(Enum):
     INACTIVE = 'while not active'
     LIVE = 'live'
     MODEL = 'live: loads the model anew beside the running one'
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """(width, height) in pixels of ``WIDTHxHEIGHT``.
+
+    Raises:
+        ConfigurationError: it is none, or smaller than the network takes.
+    """
+    try:
+        width, height = (int(part) for part in text.split('x'))
+    except ValueError:
+        width = height = 0
+    if min(width, height) < MINIMUM_NETWORK_SIZE:
+        raise ConfigurationError(
+            f'expected_size must be WIDTHxHEIGHT, both at least {MINIMUM_NETWORK_SIZE} pixels, not {text!r}'
+        )
+    return width, height
 
 
 @dataclass(frozen=True)
@@ -69,6 +86,8 @@ class NodeParameter:
             raise ConfigurationError(f'{self.name} must be {allowed}{unit}, not {value}')
         if self.name == 'network_size':
             parse_network_size(str(value), 640, 480)
+        if self.name == 'expected_size':
+            size_of(str(value))
         return value  # type: ignore[no-any-return]
 
     def descriptor(self) -> ParameterDescriptor:
@@ -101,6 +120,14 @@ PARAMETERS: tuple[NodeParameter, ...] = (
         'network_size',
         'native',
         'size at which the network runs: native, half or WIDTHxHEIGHT; outputs always refer to the received image',
+        Change.MODEL,
+        unit='pixels',
+    ),
+    NodeParameter(
+        'expected_size',
+        '640x480',
+        'WIDTHxHEIGHT of the images to come: the model is made ready for it before activation; others work too, '
+        'the first one after a pause of about a second',
         Change.MODEL,
         unit='pixels',
     ),

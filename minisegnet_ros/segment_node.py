@@ -19,20 +19,18 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from minisegnet_core.cli import EXIT_USAGE, without_ros_arguments
+from minisegnet_core.encodings import Order
 from minisegnet_core.errors import ConfigurationError, MinisegnetError
 from minisegnet_core.inference.segmenter import Segmenter
 from minisegnet_ros.diagnostics import Statistics, status
 from minisegnet_ros.environment import spin_until
 from minisegnet_ros.image_input import ImageInput, steady_clock
-from minisegnet_ros.parameters import TABLE, Change, declare_parameters, values_of
+from minisegnet_ros.parameters import TABLE, Change, declare_parameters, size_of, values_of
 from minisegnet_ros.publishers import Outputs
 from minisegnet_ros.worker import Worker
 
 RCLError = rclpy_implementation.RCLError
 SegmenterFactory = Callable[..., Segmenter]
-
-WARM_UP = (480, 640, 3)
-"""Shape of the image that warms the engine, whose first run is slower than the others by far."""
 
 
 class SegmentNode(LifecycleNode):
@@ -147,7 +145,11 @@ class SegmentNode(LifecycleNode):
             threads=settings['threads'],
             ball_threshold=settings['ball_threshold'],
         )
-        segmenter.run(np.zeros(WARM_UP, np.uint8))
+        width, height = size_of(settings['expected_size'])
+        # An engine compiles for each size and channel order it meets, for up to a second: rather now than in the game.
+        orders: tuple[Order, ...] = ('bgr',) if settings['image_transport'] == 'compressed' else ('rgb', 'bgr')
+        for order in orders:
+            segmenter.run(np.zeros((height, width, 3), np.uint8), order=order)
         self.get_logger().info(f'loaded {segmenter.model_path} ({segmenter.model_hash}), engine {segmenter.engine}')
         return segmenter
 
@@ -233,8 +235,12 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         epilog='Parameters and topics are ROS arguments: --ros-args -p engine:=openvino -r image:=/camera/image_raw',
     )
     parser.parse_args(without_ros_arguments(arguments))
-    rclpy.init(args=[parser.prog, *arguments])
     node = None
+    try:
+        rclpy.init(args=[parser.prog, *arguments])
+    except Exception as error:  # each distribution has its own types for ROS arguments that are wrong
+        print(f'{parser.prog}: {str(error).splitlines()[0]}', file=sys.stderr)
+        return EXIT_USAGE
     try:
         node = SegmentNode()
         # One thread for images, one for parameters and transitions, one for diagnostics.

@@ -112,7 +112,9 @@ class Segmenter:
                 f'both sides must be at least {MINIMUM_NETWORK_SIZE}'
             )
         started = time.perf_counter()
-        labels, probabilities = self._engine.infer(np.ascontiguousarray(image), order, network_size)
+        # Engines take the camera's own bytes; only views with gaps and read-only arrays, which OpenVINO refuses, are copied.
+        pixels = np.require(image, requirements=('C', 'W'))
+        labels, probabilities = self._engine.infer(pixels, order, network_size)
         engine_ms = (time.perf_counter() - started) * 1e3
         if network_size == size:
             label_image = labels.copy()  # the engine's own buffer is overwritten by the next frame

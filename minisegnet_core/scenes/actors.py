@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.scenes.ground import linear
-from minisegnet_core.scenes.solids import Box, Capsule, Ellipsoid, Solid, Surface
+from minisegnet_core.scenes.shading import Surface
+from minisegnet_core.scenes.solids import Box, Capsule, Ellipsoid, Solid
 
 Floats = NDArray[np.float32]
 Vector = NDArray[np.float64]
@@ -68,11 +69,11 @@ def surface(rng: np.random.Generator, kind: str = 'any') -> Surface:
     else:
         color = linear(220.0, float(rng.uniform(0, 0.15)), float(rng.uniform(0.3, 0.75)))
     other, pattern = None, ''
-    if rng.random() < 0.3:
+    if rng.random() < 0.22:
         other = linear(float(rng.uniform(0, 360)), float(rng.uniform(0, 0.9)), float(rng.uniform(0.05, 1)))
         pattern = str(rng.choice(['stripes', 'blotches']))
     gloss = float(rng.uniform(0, 0.5)) if kind in ('metal', 'light', 'dark') else 0.0
-    return Surface(color, other, pattern, float(rng.uniform(0.03, 0.15)), gloss)
+    return Surface(color, other, pattern, float(rng.uniform(0.03, 0.15)), gloss, float(rng.uniform(0.05, 0.35)))
 
 
 def humanoid(x: float, y: float, rng: np.random.Generator, height: float | None = None) -> Actor:

@@ -14,7 +14,8 @@ from minisegnet_core.scenes.camera import Camera
 from minisegnet_core.scenes.config import BallSettings
 from minisegnet_core.scenes.ground import linear
 from minisegnet_core.scenes.light import Light
-from minisegnet_core.scenes.solids import Canvas, turned
+from minisegnet_core.scenes.shading import turned
+from minisegnet_core.scenes.solids import Canvas
 from minisegnet_core.scenes.viewport import Viewport
 
 Floats = NDArray[np.float32]
@@ -229,14 +230,19 @@ def ground_shadow(body: BallBody, view: Viewport, light: Light, canvas: Floats) 
     size = np.float32(body.radius)
     if lift < 0.02:
         near = np.exp(-(x * x + y * y) / (size * size * np.float32(0.45)))
-        canvas[window] *= (1 - np.float32(0.75) * near)[..., None]
+        _darken(canvas[window], 1 - np.float32(0.75) * near)
     x += np.float32(slant[0] * body.center[2])
     y += np.float32(slant[1] * body.center[2])
     along = light.direction[:2] / max(float(np.hypot(*light.direction[:2])), 1e-6)
     u = (x * np.float32(along[0]) + y * np.float32(along[1])) * np.float32(light.direction[2])
     v = x * np.float32(along[1]) - y * np.float32(along[0])
     cast = np.clip((1.15 - np.sqrt(u * u + v * v) / size) * 3, 0, 1) * np.float32(light.shadow_strength * 0.6)
-    canvas[window] *= (1 - cast)[..., None]
+    _darken(canvas[window], 1 - cast)
+
+
+def _darken(light: Floats, factor: Floats) -> None:
+    """Multiplies (h, w, 3) by (h, w) in place; NumPy alone is slow along a last axis of three."""
+    light *= cv2.merge([factor, factor, factor])
 
 
 def truth(drawn: DrawnBall, hidden: Floats, camera: Camera) -> BallTruth | None:

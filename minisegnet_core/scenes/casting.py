@@ -131,7 +131,7 @@ def boards(config: SceneConfig, ground: Ground, rng: np.random.Generator) -> lis
         if rng.random() < 0.25:
             continue
         start, end = (left - gap, right + gap) if along_x else (bottom - gap, top + gap)
-        pieces = int(rng.choice([1, 1, 4, 7]))
+        pieces = int(rng.choice([1, 1, 1, 5]))
         edges = np.linspace(start, end, pieces + 1)
         for a, b in pairwise(edges):
             look = main if rng.random() < 0.6 else actors.surface(rng)

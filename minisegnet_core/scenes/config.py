@@ -70,7 +70,7 @@ class TurfSettings:
     saturation: Range = span(0.3, 0.95, (0, 1), 'share', 'saturation')
     value: Range = span(0.25, 0.75, (0.02, 1), 'share', 'brightness before light')
     blades: Range = span(0.03, 0.6, (0, 2), 'share', 'contrast of blades and pile; small ones more often')
-    patches: Range = span(0.0, 0.45, (0, 2), 'share', 'contrast of large patches')
+    patches: Range = span(0.0, 0.3, (0, 2), 'share', 'contrast of large patches')
     patch_hue: float = number(18.0, (0, 90), 'deg', 'how far the patches may differ in hue')
     stripes: float = chance(0.2, 'share of fields with mown stripes or lanes of carpet')
     seams: float = chance(0.35, 'share of fields with seams')
@@ -126,11 +126,11 @@ class ThingSettings:
     colored_posts: float = chance(0.12, 'share of goals that are not white')
     robots: Range = span(0, 5, (0, 40), 'count', 'robots on the field')
     people: Range = span(0, 3, (0, 40), 'count', 'referees and handlers on or beside the field')
-    bystanders: Range = span(0, 8, (0, 80), 'count', 'people, robots and furniture beside the field')
+    bystanders: Range = span(0, 6, (0, 80), 'count', 'people, robots and furniture beside the field')
     close_actor: float = chance(0.15, 'share of scenes with a robot or a leg within 1.2 m')
     at_ball: float = chance(0.25, 'share of balls at which a robot or a person stands')
     own_robot: float = chance(0.3, "share of scenes with parts of the camera's own robot in view")
-    distractors: Range = span(0, 8, (0, 80), 'count', 'white, round, ball- and line-coloured things off the field')
+    distractors: Range = span(0, 5, (0, 80), 'count', 'white, round, ball- and line-coloured things off the field')
 
 
 @dataclass(frozen=True)

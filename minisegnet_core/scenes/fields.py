@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from minisegnet_core.scenes.settings import Range, number, span
 
 MAP_RESOLUTION = 0.0125
-"""Metres per pixel of a line map. Edges of lines read from it by linear interpolation are right within a millimetre."""
+"""Metres per pixel of a line map.
+
+Read by linear interpolation, edges of lines are right within .1 mm, their inner corners within 3 mm.
+"""
 
 FAR = 5.0
 """Metres; the distance that a line map holds beyond its border."""

@@ -9,7 +9,8 @@ from minisegnet_core.scenes.config import ThingSettings
 from minisegnet_core.scenes.fields import FieldDimensions
 from minisegnet_core.scenes.ground import linear
 from minisegnet_core.scenes.nets import Net
-from minisegnet_core.scenes.solids import Capsule, Surface
+from minisegnet_core.scenes.shading import Surface
+from minisegnet_core.scenes.solids import Capsule
 
 Vector = NDArray[np.float64]
 

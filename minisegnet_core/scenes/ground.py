@@ -224,8 +224,8 @@ def _turf(ground: Ground, view: Viewport, falling: Floats) -> Floats:
     pixel = view.distance * np.float32(view.pixel)
     detail = noise.sample(noise.blades(ground.blade_kind), x, y, ground.blade_scale, ground.shift[0])
     detail *= view.refine(np.float32(ground.blades) / (1 + far * np.float32(1.5 / ground.blade_scale)))
-    middle = noise.sample(noise.tile(8, 0.7), x, y, 3.1 * ground.blade_scale, ground.shift[5])
-    middle *= view.refine(np.float32(0.3 * ground.blades) / (1 + far * np.float32(0.2 / ground.blade_scale)))
+    middle = noise.sample(noise.tile(8, 0.5), x, y, 3.1 * ground.blade_scale, ground.shift[5])
+    middle *= view.refine(np.float32(0.2 * ground.blades) / (1 + far * np.float32(0.2 / ground.blade_scale)))
     detail += middle
     for (strength, period, axis), is_seam in ((ground.stripe, False), (ground.seam, True)):
         if strength:

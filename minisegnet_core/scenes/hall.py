@@ -90,7 +90,9 @@ def _from_photo(folder: str, columns: int, rng: np.random.Generator) -> Picture:
 
 def _color(rng: np.random.Generator, vivid: float = 0.5) -> tuple[int, int, int]:
     grey = rng.uniform(10, 235)
-    color = grey + rng.normal(0, 60 * vivid, 3) * (rng.random() < 0.75)
+    # Halls are grey and white with a few strong colours.
+    strong = 70 if rng.random() < 0.3 else 14
+    color = grey + rng.normal(0, strong * vivid, 3)
     r, g, b = (int(v) for v in np.clip(color, 0, 255))
     return r, g, b
 

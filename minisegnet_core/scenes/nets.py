@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.scenes.solids import Canvas
-from minisegnet_core.scenes.viewport import Viewport
+from minisegnet_core.scenes.viewport import Viewport, products
 
 Floats = NDArray[np.float32]
 Vector = NDArray[np.float64]
@@ -53,10 +53,10 @@ class Net:
         start = weights @ offset.astype(np.float32)
 
         def meets(nodes: Floats, angle: float) -> NDArray[np.bool_]:
-            flat = _project(normal, nodes)
+            flat, s, t = products(nodes, normal, *weights)
             with np.errstate(divide='ignore', invalid='ignore'):
                 distance = lift / flat
-            s, t = (_project(row, nodes) * distance - first for row, first in zip(weights, start, strict=True))
+            s, t = s * distance - start[0], t * distance - start[1]
             # One node's angle makes more metres where the net is seen aslant.
             margin = 2 * angle * np.abs(distance) / np.maximum(np.abs(flat), 0.05)
             margin_s, margin_t = margin / np.float32(wide), margin / np.float32(high)
@@ -66,12 +66,13 @@ class Net:
         window = view.tighten(window, meets)
         if window is None:
             return
-        rays = view.rays[:, window[0], window[1]]
-        flat = _project(normal, rays)
+        flat, s, t = products(view.rays_last[window], normal, *weights)
         with np.errstate(divide='ignore', invalid='ignore'):
             distance = lift / flat
-            s = _project(weights[0], rays) * distance - start[0]
-            t = _project(weights[1], rays) * distance - start[1]
+            s *= distance
+            s -= start[0]
+            t *= distance
+            t -= start[1]
         hit = (distance > 0.03) & (distance < canvas.depth[window]) & (s >= 0) & (s <= 1) & (t >= 0) & (t <= 1)
         rows, columns = np.nonzero(hit)
         if rows.size == 0:
@@ -96,10 +97,3 @@ class Net:
         away = np.abs(position - mesh * np.round(position / mesh))
         cover = np.minimum(half, away + size / 2) - np.maximum(-half, away - size / 2)
         return np.asarray(np.clip(cover / size, 0, 1), np.float32)
-
-
-def _project(vector: Floats, rays: Floats) -> Floats:
-    result: Floats = rays[0] * vector[0]
-    result += rays[1] * vector[1]
-    result += rays[2] * vector[2]
-    return result

@@ -70,7 +70,7 @@ def render(
     for net, level in zip(nets, _levels(scene, [n.corner for n in nets]), strict=True):
         net.draw(canvas, view, level, hidden)
     if view.valid is not None:
-        canvas.light *= view.valid[..., None]
+        canvas.light[~view.valid] = 0
         hidden[~view.valid] = 1
     labels = _labels(config, view, painted, canvas, drawn, hidden)
     truths = [balls.truth(ball, hidden, camera) for ball in drawn]

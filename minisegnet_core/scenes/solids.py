@@ -5,6 +5,7 @@ Casting at the rays of every pixel keeps outlines right under every lens, and la
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,24 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.scenes import noise
 from minisegnet_core.scenes.light import Light
-from minisegnet_core.scenes.viewport import FAR_AWAY, Viewport
+from minisegnet_core.scenes.shading import Surface, shade, turned
+from minisegnet_core.scenes.viewport import FAR_AWAY, Viewport, products
 
 Floats = NDArray[np.float32]
 Vector = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Surface:
-    """Look of a solid: RGB reflectance, a second colour for its pattern ('', 'stripes', 'blotches'), and gloss."""
-
-    color: Floats
-    other: Floats | None = None
-    pattern: str = ''
-    period: float = 0.1
-    gloss: float = 0.0
-    glow: float = 0.0
+TOO_SMALL = 0.6
+"""Pixels; solids of a smaller radius are left out."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +80,19 @@ class Canvas:
     def draw(self, solid: Solid, view: Viewport, light: Light, level: Floats) -> None:
         """Draws a solid lit by ``light`` where the ground around it receives ``level`` (3,)."""
         center, radius = solid.bounds()
+        away = view.camera.position - center
+        farthest = math.sqrt(away @ away) + radius
+        if radius < TOO_SMALL * view.pixel * farthest:
+            return
         window = view.window(center, radius)
         if window is None:
             return
-        offset = (view.camera.position - center).astype(np.float32)
-        farthest = float(np.sqrt(offset @ offset)) + radius
+        offset = away.astype(np.float32)
 
         def meets(nodes: Floats, angle: float) -> NDArray[np.bool_]:
             swollen = _swell(solid, angle * farthest)
             if _inside(swollen, offset):
-                return np.ones(nodes.shape[1:], bool)
+                return np.ones(nodes.shape[:2], bool)
             with np.errstate(invalid='ignore', divide='ignore'):
                 distance = _CAST[type(swollen)](swollen, nodes, offset)
             return np.asarray((distance > 0) & (distance < FAR_AWAY))
@@ -106,7 +100,7 @@ class Canvas:
         window = view.tighten(window, meets)
         if window is None:
             return
-        rays = view.rays[:, window[0], window[1]]
+        rays = view.rays_last[window]
         with np.errstate(invalid='ignore', divide='ignore'):
             distance = _CAST[type(solid)](solid, rays, offset)
             hit = (distance > 0.02) & (distance < self.depth[window])
@@ -114,11 +108,11 @@ class Canvas:
         if rows.size == 0:
             return
         at = distance[rows, columns]
-        directions = np.stack([plane[rows, columns] for plane in rays])
+        directions = np.ascontiguousarray(rays[rows, columns].T)
         points = directions * at
         points += offset[:, None]
         normals, along = _NORMAL[type(solid)](solid, points)
-        shaded = _shade(solid.surface, normals, along, points, directions, light, level)
+        shaded = shade(solid.surface, normals, along, points, directions, light, level)
         self.light[window][rows, columns] = shaded
         self.depth[window][rows, columns] = at
         self.solid[window][rows, columns] = 1
@@ -153,46 +147,64 @@ def _cast_capsule(solid: Capsule, rays: Floats, offset: Floats) -> Floats:
     half = ((solid.end - solid.start) / 2).astype(np.float32)
     length = float(4 * half @ half)
     start = offset + half  # the origin seen from the capsule's start
-    radius = np.float32(solid.radius)
-    along, toward = _dot(rays, 2 * half), _dot(rays, start)
-    axial = np.float32(2 * half @ start)
+    along, toward = products(rays, 2 * half, start)
+    axial = float(2 * half @ start)
+    square = solid.radius**2
+    near_cap = _sphere(toward, float(start @ start) - square)
     if length < 1e-10:
-        return _sphere(toward, start, radius)
+        return near_cap
+    end = offset - half
+    far_cap = _sphere(toward - along, float(end @ end) - square)
     a = np.float32(length) - along * along
-    b = np.float32(length) * toward - axial * along
-    c = np.float32(length * float(start @ start)) - axial * axial - radius * radius * np.float32(length)
-    root = b * b - a * c
-    distance = (-b - np.sqrt(root)) / a
-    height = axial + distance * along
+    b = np.float32(length) * toward
+    b -= np.float32(axial) * along
+    root = b * b
+    root -= a * np.float32(length * (float(start @ start) - square) - axial * axial)
+    np.sqrt(root, out=root)
+    root += b
+    root /= a
+    distance = np.negative(root, out=root)
+    height = distance * along
+    height += np.float32(axial)
     body = (height > 0) & (height < length)
-    caps = np.fmin(_sphere(toward, start, radius), _sphere(_dot(rays, offset - half), offset - half, radius))
-    return np.where(body, distance, caps)
+    return np.asarray(np.where(body, distance, np.fmin(near_cap, far_cap)), np.float32)
 
 
-def _sphere(toward: Floats, start: Floats, radius: np.float32) -> Floats:
-    root = toward * toward - np.float32(float(start @ start) - float(radius) ** 2)
-    return np.asarray(np.where(root >= 0, -toward - np.sqrt(np.maximum(root, 0)), FAR_AWAY), np.float32)
+def _sphere(toward: Floats, rest: float) -> Floats:
+    """Distance to a sphere: ``rest`` is the square of its distance less that of its radius; NaN beside it."""
+    root = toward * toward
+    root -= np.float32(rest)
+    np.sqrt(root, out=root)
+    root += toward
+    return np.asarray(-root, np.float32)
 
 
 def _cast_box(solid: Box, rays: Floats, offset: Floats) -> Floats:
-    near = np.full(rays.shape[1:], -FAR_AWAY, np.float32)
-    far = np.full(rays.shape[1:], FAR_AWAY, np.float32)
-    for axis, half in zip(solid.axes, solid.half, strict=True):
-        slope = 1 / _dot(rays, axis)
-        middle = -slope * np.float32(axis @ offset)
-        reach = np.abs(slope) * np.float32(half)
+    near = np.full(rays.shape[:2], -FAR_AWAY, np.float32)
+    far = np.full(rays.shape[:2], FAR_AWAY, np.float32)
+    for slope, axis, half in zip(products(rays, *solid.axes), solid.axes, solid.half, strict=True):
+        np.divide(1, slope, out=slope)
+        middle = slope * np.float32(-(axis @ offset))
+        reach = np.abs(slope)
+        reach *= np.float32(half)
         np.fmax(near, middle - reach, out=near)
         np.fmin(far, middle + reach, out=far)
-    return np.where(near < far, near, FAR_AWAY)
+    return np.asarray(np.where(near < far, near, FAR_AWAY), np.float32)
 
 
 def _cast_ellipsoid(solid: Ellipsoid, rays: Floats, offset: Floats) -> Floats:
     inverse = (1 / solid.half).astype(np.float32)
     start = offset * inverse
-    a = (rays[0] * inverse[0]) ** 2 + (rays[1] * inverse[1]) ** 2 + (rays[2] * inverse[2]) ** 2
-    b = _dot(rays, start * inverse)
-    root = b * b - a * np.float32(float(start @ start) - 1)
-    return np.asarray(np.where(root >= 0, (-b - np.sqrt(np.maximum(root, 0))) / a, FAR_AWAY), np.float32)
+    x, y, z, b = products(rays, *np.diag(inverse), start * inverse)
+    a = x * x
+    a += y * y
+    a += z * z
+    root = b * b
+    root -= a * np.float32(float(start @ start) - 1)
+    np.sqrt(root, out=root)
+    root += b
+    root /= a
+    return np.asarray(-root, np.float32)
 
 
 def _normal_capsule(solid: Capsule, points: Floats) -> tuple[Floats, Floats]:
@@ -227,36 +239,3 @@ _NORMAL: dict[type[Solid], Callable[[Any, Floats], tuple[Floats, Floats]]] = {
     Box: _normal_box,
     Ellipsoid: _normal_ellipsoid,
 }
-
-
-def _shade(
-    surface: Surface, normals: Floats, along: Floats, points: Floats, directions: Floats, light: Light, level: Floats
-) -> Floats:
-    color: Floats = np.broadcast_to(surface.color, (along.size, 3))
-    if surface.pattern and surface.other is not None:
-        if surface.pattern == 'stripes':
-            second = np.mod(along, np.float32(surface.period)) > surface.period / 2
-        else:
-            shift = np.array([surface.period, 0.3])
-            second = noise.sample(noise.tile(12, 0.9), points[0] + points[1], points[2], 1.2, shift) > 0.4
-        color = np.where(second[:, None], surface.other, color)
-    facing = np.maximum(_dot(normals, light.direction), 0)
-    # Light from above and its echo from the floor, stronger on what looks up.
-    diffuse = (0.42 + 0.22 * normals[2])[:, None] * level + (0.75 * facing)[:, None] * light.key
-    result = color * diffuse
-    if surface.gloss:
-        mirrored = directions - 2 * (normals * directions).sum(axis=0) * normals
-        spot = np.maximum(_dot(mirrored, light.direction), 0) ** 18
-        result = result + np.float32(surface.gloss) * spot[:, None] * (light.key + level)
-    if surface.glow:
-        result = result + np.float32(surface.glow) * color
-    return np.asarray(result, np.float32)
-
-
-def turned(matrix: Floats, vectors: Floats) -> Floats:
-    """(m, n) products of an (m, 3) matrix with (3, n) vectors, without BLAS: its threads would compete with the other
-    workers, and the bytes of an image must not depend on their number."""
-    result: Floats = matrix[:, :1] * vectors[0]
-    result += matrix[:, 1:2] * vectors[1]
-    result += matrix[:, 2:] * vectors[2]
-    return result

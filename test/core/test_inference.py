@@ -95,6 +95,16 @@ def test_views_that_are_not_contiguous_are_taken(files):
     )
 
 
+@pytest.mark.parametrize('engine', ENGINES)
+def test_read_only_images_are_taken(files, engine):
+    """As NumPy gives them from a message's bytes; OpenVINO refuses such memory."""
+    pytest.importorskip(engine)
+    image = picture(128, 96)
+    read_only = np.frombuffer(image.tobytes(), np.uint8).reshape(image.shape)
+    segmenter = Segmenter(files[1], engine=engine)
+    np.testing.assert_array_equal(segmenter.run(read_only).label_image, segmenter.run(image).label_image)
+
+
 def test_metadata_is_read_without_the_onnx_package(files):
     import onnx
 

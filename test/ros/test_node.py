@@ -252,7 +252,7 @@ def test_no_work_while_nobody_listens(spin, wait, fake):
     peer = spin(Peer(()), 1)
     wait(lambda: node._input and node._input.reliability == ReliabilityPolicy.RELIABLE)
     wait(lambda: (peer.send(picture(1), 1), node._statistics.unheard)[1])
-    assert len(fake.created[0].seen) == 1, 'only the warm-up'
+    assert fake.created[0].seen == [((480, 640, 3), 'rgb'), ((480, 640, 3), 'bgr')], 'only the warm-up'
 
 
 def test_two_nodes_in_two_namespaces(start, wait):

@@ -59,6 +59,8 @@ def test_defaults_are_allowed():
         ('engine', 'tensorflow', 'engine must be one of auto, openvino, onnxruntime, torch'),
         ('network_size', '10x10', 'network size'),
         ('threads', -1, 'threads'),
+        ('expected_size', 'native', 'expected_size must be WIDTHxHEIGHT'),
+        ('expected_size', '640x10', 'both at least 64'),
         ('model', 'missing', 'there is no model file missing'),
         ('engine', 'torch', 'the engine torch does not read it'),
     ],

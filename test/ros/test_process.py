@@ -77,6 +77,8 @@ def test_ends_in_good_order_and_lives_without_a_model(environment, sent, tmp_pat
         (['--ros-args', '-p', 'max_rate:=-3'], 'max_rate must be 0 to 1000 Hz'),
         (['--ros-args', '-p', 'engine:=magic'], 'engine must be one of'),
         (['--unknown'], 'unrecognized arguments'),
+        (['--ros-args', '--log-level', 'nonsense'], 'log level'),
+        (['--ros-args', '--params-file', '/nowhere.yaml'], '/nowhere.yaml'),
     ],
 )
 def test_wrong_arguments_end_it_with_one_sentence(environment, arguments, text):
@@ -119,7 +121,19 @@ def test_demo_says_why_the_node_cannot_start(bag, tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(ROOT)
     rclpy.try_shutdown()
     try:
-        code = demo.main(['--bag', str(bag), '--output', str(tmp_path / 'out'), '--model', 'nothing.onnx'], 'demo')
+        code = demo.main(
+            [
+                '--bag',
+                str(bag),
+                '--output',
+                str(tmp_path / 'out'),
+                '--model',
+                'nothing.onnx',
+                '--network-size',
+                'native',
+            ],
+            'demo',
+        )
     finally:
         rclpy.init()
     assert code == 2
