@@ -112,7 +112,7 @@ class Segmenter:
                 f'both sides must be at least {MINIMUM_NETWORK_SIZE}'
             )
         started = time.perf_counter()
-        # Engines take the camera's own bytes; only views with gaps and read-only arrays, which OpenVINO refuses, are copied.
+        # The camera's own bytes go in. Copied are only views with gaps, and read-only arrays, which OpenVINO refuses.
         pixels = np.require(image, requirements=('C', 'W'))
         labels, probabilities = self._engine.infer(pixels, order, network_size)
         engine_ms = (time.perf_counter() - started) * 1e3

@@ -71,21 +71,25 @@ class Camera:
             theta = np.clip(_invert(radius, self._bend, self.limit), 0, self.limit)
             sine = np.sin(theta) / np.maximum(radius, 1e-12)
             return xd * sine, yd * sine, np.cos(theta)
-        _k1, _k2, p1, p2, _k3 = self.distortion
+        k1, k2, p1, p2, k3 = self.distortion
         edge = math.tan(min(self.limit, 1.5))
-        a, b = xd, yd
-        # The tangential part is small: a fixed point, found in three or four rounds, later where the lens is steep.
-        for _ in range(30 if p1 or p2 else 1):
-            square = a * a + b * b
-            rx = xd - (2 * p1 * a * b + p2 * (square + 2 * a * a))
-            ry = yd - (p1 * (square + 2 * b * b) + 2 * p2 * a * b)
-            bent = np.hypot(rx, ry)
-            straight = _invert(bent, self._bend, edge)
-            ratio = straight / np.maximum(bent, 1e-12)
-            before = a
-            a, b = rx * ratio, ry * ratio
-            if np.abs(a - before).max() < 1e-6:
-                break
+        # Without the tangential part first, then Newton's steps on the whole model.
+        ratio = _invert(radius, self._bend, edge) / np.maximum(radius, 1e-12)
+        a, b = xd * ratio, yd * ratio
+        for _ in range(4 if p1 or p2 else 0):
+            s, ab = a * a + b * b, a * b
+            radial = 1 + s * (k1 + s * (k2 + s * k3))
+            slope = 2 * (k1 + s * (2 * k2 + s * 3 * k3))
+            miss_a = a * radial + 2 * p1 * ab + p2 * (s + 2 * a * a) - xd
+            miss_b = b * radial + p1 * (s + 2 * b * b) + 2 * p2 * ab - yd
+            across = ab * slope + 2 * (p1 * a + p2 * b)
+            along_a = radial + a * a * slope + 2 * p1 * b + 6 * p2 * a
+            along_b = radial + b * b * slope + 6 * p1 * b + 2 * p2 * a
+            scale = 1 / np.maximum(along_a * along_b - across * across, 0.01)
+            a, b = a - (along_b * miss_a - across * miss_b) * scale, b - (along_a * miss_b - across * miss_a) * scale
+        # The tangential part may lead past what the lens can see, and from there anywhere.
+        ratio = edge / np.maximum(np.hypot(a, b), edge)
+        a, b = a * ratio, b * ratio
         length = np.sqrt(a * a + b * b + 1)
         return a / length, b / length, 1 / length
 
