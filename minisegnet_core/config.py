@@ -29,6 +29,7 @@ class StageConfig:
             base_lr / 10 over the whole stage), or fixed (lr throughout).
         cycle_epochs: epochs of one triangle.
         batch_size: images per optimizer step.
+        images: drawn for each epoch, anew each time; 0: all of them.
     """
 
     epochs: int = 30
@@ -39,6 +40,7 @@ class StageConfig:
     policy: Policy = 'triangular'
     cycle_epochs: float = 5.0
     batch_size: int = 16
+    images: int = 0
 
     def check(self, name: str) -> None:
         """Raises ConfigurationError for values out of range, naming them ``name.setting``."""
@@ -52,6 +54,7 @@ class StageConfig:
             _require(0 < self.base_lr <= self.lr, f'{name}.base_lr', self.base_lr, most)
         _require(self.cycle_epochs > 0, f'{name}.cycle_epochs', self.cycle_epochs, 'above 0')
         _require(self.batch_size >= 2, f'{name}.batch_size', self.batch_size, 'at least 2, for batch norm')
+        _require(self.images >= 0, f'{name}.images', self.images, 'at least 0')
 
 
 @dataclass

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import tv_tensors
 
 from minisegnet_core.classes import IGNORE, ClassSet
@@ -82,17 +82,23 @@ def collate(batch: Sequence[Batch]) -> Batch:
     return torch.stack(images), torch.stack(targets), torch.stack([index for _, _, index in batch])
 
 
-def training_loader(dataset: SegmentationDataset, batch_size: int, workers: int, epoch: int) -> DataLoader[Batch]:
+def training_loader(
+    dataset: SegmentationDataset, batch_size: int, workers: int, epoch: int, images: int = 0
+) -> DataLoader[Batch]:
     """Shuffled batches of one epoch; the order follows from the data set's seed and the epoch alone.
 
     The last, smaller batch is dropped: batch norm of a single small image says little.
+
+    Args:
+        images: how many are drawn for this epoch, none twice; 0: all.
     """
     dataset.epoch = epoch
     generator = torch.Generator().manual_seed(dataset.seed * 100_003 + epoch)
+    count = min(images or len(dataset), len(dataset))
     return DataLoader(
         dataset,
-        batch_size=min(batch_size, len(dataset)),
-        shuffle=True,
+        batch_size=min(batch_size, count),
+        sampler=RandomSampler(dataset, num_samples=count, generator=generator),
         drop_last=True,
         num_workers=workers,
         collate_fn=collate,

@@ -170,7 +170,8 @@ def horizontal_focal_length(width: int, field_of_view: float, model: str, distor
     return float(width / 2 / probe._bend(np.array(value))[0])
 
 
-def invertible(distortion: tuple[float, ...], edge: float) -> bool:
-    """Whether a plumb_bob lens's radial part grows, by a tenth of its first slope or more, up to a tangent."""
-    probe = Camera(1, 1, 'plumb_bob', 1.0, 1.0, 0.0, 0.0, distortion, np.eye(3), np.zeros(3))
+def invertible(model: str, distortion: tuple[float, ...], edge: float) -> bool:
+    """Whether a lens's radial part grows everywhere, by a tenth of its first slope or more, up to ``edge``: a tangent
+    (plumb_bob) or an angle in radians (equidistant)."""
+    probe = Camera(1, 1, model, 1.0, 1.0, 0.0, 0.0, distortion, np.eye(3), np.zeros(3))
     return bool((probe._bend(np.linspace(0, edge, 65))[1] > 0.1).all())

@@ -222,8 +222,13 @@ def _turf(ground: Ground, view: Viewport, falling: Floats) -> Floats:
     light = view.refine(color.astype(np.float32, copy=False))
     # Grain finer than a pixel averages out: its contrast falls with the size of a pixel on the ground.
     pixel = view.distance * np.float32(view.pixel)
-    detail = noise.sample(noise.blades(ground.blade_kind), x, y, ground.blade_scale, ground.shift[0])
-    detail *= view.refine(np.float32(ground.blades) / (1 + far * np.float32(1.5 / ground.blade_scale)))
+    contrast = ground.blades
+    if ground.texture:  # the photo's own contrast, in grey: the colour stays the drawn one
+        tile, contrast = photo_tile(ground.texture, int(ground.shift[2, 0] * 1e6), noise.TILE), 1.0
+    else:
+        tile = noise.blades(ground.blade_kind)
+    detail = noise.sample(tile, x, y, ground.blade_scale, ground.shift[0])
+    detail *= view.refine(np.float32(contrast) / (1 + far * np.float32(1.5 / ground.blade_scale)))
     middle = noise.sample(noise.tile(8, 0.5), x, y, 3.1 * ground.blade_scale, ground.shift[5])
     middle *= view.refine(np.float32(0.2 * ground.blades) / (1 + far * np.float32(0.2 / ground.blade_scale)))
     detail += middle
@@ -237,12 +242,4 @@ def _turf(ground: Ground, view: Viewport, falling: Floats) -> Floats:
     detail += 1
     np.clip(detail, 0.08, 3, out=detail)
     light *= cv2.merge([detail, detail, detail])
-    if ground.texture:
-        tile = photo_tile(ground.texture, int(ground.shift[2, 0] * 1e6), noise.TILE)
-        size = ground.blade_scale * 1.5
-        picked = noise.sample_color(tile, x, y, size, ground.shift[0])
-        picked -= 1
-        picked *= view.refine(1 / (1 + far * np.float32(0.75 / size)))[..., None]
-        picked += 1
-        light *= picked
     return light

@@ -31,8 +31,8 @@ class Hall:
     extent: float
     brightness: float
 
-    def paint(self, view: Viewport) -> Floats:
-        """(H, W, 3) linear light of the hall in every direction."""
+    def paint(self, view: Viewport, rows: slice) -> Floats:
+        """(h, W, 3) linear light of the hall in the directions of some rows of the image."""
         dx, dy, dz = view.coarse
         middle = self.start + self.extent / 2
         azimuth = np.arctan2(dy, dx) - middle
@@ -44,8 +44,8 @@ class Hall:
         u = self.picture.shape[1] - 1 - u
         seen = cv2.remap(
             self.picture,
-            view.refine(u.astype(np.float32)),
-            view.refine(v.astype(np.float32)),
+            view.refine(u.astype(np.float32))[rows],
+            view.refine(v.astype(np.float32))[rows],
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REFLECT_101,
         )

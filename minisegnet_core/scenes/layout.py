@@ -22,6 +22,7 @@ from minisegnet_core.scenes.nets import Net
 from minisegnet_core.scenes.ownbody import own_body
 from minisegnet_core.scenes.sensor import Sensor, sample_sensor
 from minisegnet_core.scenes.solids import Solid
+from minisegnet_core.scenes.viewport import BEYOND
 
 Vector = NDArray[np.float64]
 
@@ -66,8 +67,10 @@ def sample_lens(settings: CameraSettings, width: int, height: int, rng: np.rando
     if fisheye:
         view = math.radians(rng.uniform(*settings.fisheye_field_of_view))
         distortion = tuple(float(v) for v in rng.normal(0, 1, 4) * (0.03, 0.006, 0.001, 0.0002))
-        focal = horizontal_focal_length(width, view, 'equidistant', distortion)
         limit = math.radians(115)
+        while not invertible('equidistant', distortion, limit + BEYOND):
+            distortion = tuple(0.75 * k for k in distortion)
+        focal = horizontal_focal_length(width, view, 'equidistant', distortion)
         if rng.random() < settings.image_circle:
             limit = min(float(rng.uniform(0.75, 1.15)) * view / 2, limit)
         return Lens('equidistant', (focal, focal * aspect), center, distortion, limit)
@@ -78,7 +81,7 @@ def sample_lens(settings: CameraSettings, width: int, height: int, rng: np.rando
     while True:
         distortion = (k1 * ease, k2 * ease, float(tangential[0]) * ease, float(tangential[1]) * ease, 0.0)
         edge = math.tan(view / 2)
-        if invertible(distortion, edge):
+        if invertible('plumb_bob', distortion, edge):
             focal = horizontal_focal_length(width, view, 'plumb_bob', distortion)
             # The corner must be reached, too: see how far the model still grows.
             corner = math.hypot(width / 2 + abs(shift[0]), height / 2 / aspect + abs(shift[1])) * 1.03 / focal

@@ -84,12 +84,3 @@ def sample(field: Floats, x: Floats, y: Floats, scale: float, shift: NDArray[np.
     vi *= size
     vi += ui
     return np.asarray(field.ravel()[vi], np.float32)
-
-
-def sample_color(field: Floats, x: Floats, y: Floats, scale: float, shift: NDArray[np.float64]) -> Floats:
-    """As :func:`sample`, of a (size, size, 3) field: (h, w, 3)."""
-    size = field.shape[0]
-    factor = np.float32(size / scale)
-    u = (x * factor + np.float32(shift[0] * size)).astype(np.int32) & (size - 1)
-    v = (y * factor + np.float32(shift[1] * size)).astype(np.int32) & (size - 1)
-    return np.asarray(field.reshape(-1, 3)[v * size + u], np.float32)

@@ -56,12 +56,12 @@ def _tile(path: Path, size: int) -> Floats:
     square = cv2.resize(image[:side, :side], (size // 2, size // 2), interpolation=cv2.INTER_AREA)
     # Mirrored to both sides, so that it repeats without a seam.
     row = np.hstack([square, square[:, ::-1]])
-    linear = (np.vstack([row, row[::-1]]).astype(np.float32) / 255) ** 2.2 + 1e-3
-    tile: Floats = np.clip(linear / linear.mean(axis=(0, 1)), 0.15, 4).astype(np.float32)
-    return tile
+    linear = (np.vstack([row, row[::-1]]).astype(np.float32) / 255) ** 2.2
+    grey = linear.mean(axis=2) + 1e-3
+    return np.asarray(np.clip(grey / grey.mean(), 0.15, 3) - 1, np.float32)
 
 
 def photo_tile(folder: str, pick: int, size: int) -> Floats:
-    """(size, size, 3) float32 linear RGB of one of the folder's photos, mean 1, repeating without a seam."""
+    """(size, size) float32 grey of one of the folder's photos, linear, about 0 in units of its mean, without a seam."""
     paths = photo_paths(folder)
     return _tile(paths[pick % len(paths)], size)

@@ -109,8 +109,10 @@ def _ground_and_hall(scene: Scene, view: Viewport) -> tuple[Canvas, ground.Groun
     for body in scene.balls:
         balls.ground_shadow(body, view, scene.light, light)
     outside = ~painted.room
-    if outside.any():
-        cv2.copyTo(scene.hall.paint(view), outside.view(np.uint8), light)
+    rows = np.flatnonzero(outside.any(axis=1))
+    if rows.size:
+        band = slice(int(rows[0]), int(rows[-1]) + 1)
+        cv2.copyTo(scene.hall.paint(view, band), outside[band].view(np.uint8), light[band])
     depth = view.distance.copy()
     depth[outside] = FAR_AWAY
     return Canvas(light, depth), painted

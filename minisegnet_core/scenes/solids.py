@@ -97,9 +97,10 @@ class Canvas:
                 distance = _CAST[type(swollen)](swollen, nodes, offset)
             return np.asarray((distance > 0) & (distance < FAR_AWAY))
 
-        window = view.tighten(window, meets)
-        if window is None:
-            return
+        if _is_slender(solid, radius):
+            window = view.tighten(window, meets)
+            if window is None:
+                return
         rays = view.rays_last[window]
         with np.errstate(invalid='ignore', divide='ignore'):
             distance = _CAST[type(solid)](solid, rays, offset)
@@ -116,6 +117,12 @@ class Canvas:
         self.light[window][rows, columns] = shaded
         self.depth[window][rows, columns] = at
         self.solid[window][rows, columns] = 1
+
+
+def _is_slender(solid: Solid, bounds: float) -> bool:
+    """Whether a solid leaves most of the sphere around it (radius ``bounds``) empty, so that a closer look pays."""
+    thickness = solid.radius if isinstance(solid, Capsule) else float(solid.half.min())
+    return bounds > 2.2 * thickness
 
 
 def _swell(solid: Solid, margin: float) -> Solid:

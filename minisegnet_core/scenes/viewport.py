@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -18,6 +19,8 @@ from minisegnet_core.scenes.camera import Camera
 
 Floats = NDArray[np.float32]
 STEP = 4
+BEYOND = 0.35
+"""Radians; how far beyond its limit a fisheye's model is used between pixels."""
 FAR_AWAY = np.float32(1e4)
 """Metres; distance along rays that hit nothing."""
 
@@ -40,7 +43,9 @@ class Viewport:
         columns = STEP * np.arange(-1, -(-width // STEP) + 1) + (STEP - 1) / 2
         rows = STEP * np.arange(-1, -(-height // STEP) + 1) + (STEP - 1) / 2
         u, v = np.meshgrid(columns, rows)
-        self.coarse: Floats = camera.rays(u, v).astype(np.float32)
+        # Nodes just beyond the image circle are continued, not cut off, or they would spoil what lies between.
+        wider = replace(camera, limit=min(camera.limit + BEYOND, math.pi)) if camera.model == 'equidistant' else camera
+        self.coarse: Floats = wider.rays(u, v).astype(np.float32)
         self.rays: Floats = np.stack([self.refine(plane) for plane in self.coarse])
         # The same with the axes last, as cv2.transform wants them: all products with a ray in one pass.
         self.rays_last: Floats = np.asarray(cv2.merge([self.rays[0], self.rays[1], self.rays[2]]), np.float32)

@@ -119,7 +119,7 @@ class _Trainer:
         if start > first:
             optimizer.load_state_dict(self.run_folder.state['optimizer'])
         for epoch in range(start, first + stage.epochs):
-            batches = training_loader(train_data, stage.batch_size, self.config.workers, epoch)
+            batches = training_loader(train_data, stage.batch_size, self.config.workers, epoch, stage.images)
             rate = functools.partial(_rate, stage, (epoch - first) * len(batches), len(batches))
             setup.train_mode(stage)
             with self.reporter.epoch(f'epoch {epoch} {name}', len(batches)) as on_step:
