@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,10 @@ from minisegnet_core.cli import command
 from minisegnet_core.errors import ImageError, SourceError
 from minisegnet_core.frames import is_bag
 from minisegnet_core.frames.bag import BagImages
-from minisegnet_core.frames.bag_writer import BagWriter
 from minisegnet_core.inference.pace import fitting_network_size
+from minisegnet_core.scenes import SceneConfig
+from minisegnet_core.scenes.bags import IMAGE, write_bag
+from minisegnet_core.scenes.series import Series
 from minisegnet_core.video import VideoWriter
 from minisegnet_core.visualization import contact_sheet, draw_overlay
 from minisegnet_ros.environment import free_domain, large_images_environment
@@ -109,23 +111,22 @@ def open_bag(path: str, topic: str | None, output: Path) -> BagImages:
         SourceError: it is no bag, or cannot be played.
     """
     if not path:
-        return BagImages(render_bag(output / 'bag'))
+        return BagImages(render_bag(output / 'bag'), IMAGE)
     if not Path(path).exists() or not is_bag(path):
         raise SourceError(f'there is no ROS bag {path}; give a .bag, .db3 or .mcap file or the folder of a bag')
     return BagImages(Path(path), topic)
 
 
 def render_bag(folder: Path) -> Path:
-    """Renders a short scene as a bag, always the same one; its folder."""
-    from minisegnet_core.scenes import SceneConfig, render_sequence
+    """Renders a short walk over a field as a bag, always the same one; its folder. An earlier one is replaced."""
+    series = Series(SceneConfig.from_preset('humanoid'), SCENE_SEED, SCENE_FRAMES, sequence=True, rate=SCENE_RATE)
+    for remains in (folder, folder.with_name(folder.name + '.parts')):
+        shutil.rmtree(remains, ignore_errors=True)
 
-    if (folder / 'metadata.yaml').is_file():
-        shutil.rmtree(folder)
-    frames = render_sequence(SceneConfig.from_preset('humanoid'), SCENE_SEED, SCENE_FRAMES, SCENE_RATE)
-    start = 1_700_000_000_000_000_000
-    with BagWriter(folder) as writer:
-        for index, frame in enumerate(tqdm(frames, total=SCENE_FRAMES, desc='render', unit='image')):
-            writer.add(frame.image, start + round(index * 1e9 / SCENE_RATE))
+    def progress(results: Iterable[Any], total: int, done: int) -> Iterable[Any]:
+        return tqdm(results, total=total, initial=done, desc='render', unit='image')
+
+    write_bag(series, folder, storage='mcap', compressed=False, workers=os.cpu_count() or 1, progress=progress)
     return folder
 
 

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import pytest
 import rclpy
+from bags import BagWriter
 
 from minisegnet_core.frames.bag import BagImages
-from minisegnet_core.frames.bag_writer import BagWriter
 from minisegnet_core.resources import models_directory
 from minisegnet_ros import demo
 from minisegnet_ros.environment import free_domain, large_images_environment, private_environment

@@ -1,4 +1,4 @@
-"""Writes images to a ROS 2 bag (MCAP) without ROS."""
+"""Bags for tests: plain images with stamps of one's choice. Rendered bags come from `minisegnet synthesize`."""
 
 from __future__ import annotations
 
