@@ -13,6 +13,8 @@ ROS ?= kilted
 BAG ?=
 TOPIC ?=
 OUTPUT ?= demo
+BACKGROUNDS ?=
+TEXTURES ?=
 PYTEST_ARGUMENTS ?=
 
 HERE := $(CURDIR)
@@ -50,7 +52,7 @@ help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 	@echo 'make test-jazzy   the ROS tests against ROS 2 Jazzy'
 	@echo 'make lint         ruff, mypy, codespell'
-	@echo 'make model        train and export the shipped model from nothing (hours on a CPU)'
+	@echo 'make model        train and export the shipped model from nothing (hours on a CPU); BACKGROUNDS=, TEXTURES= photos'
 	@echo 'make clean        remove .venv and what demo and builds left'
 
 $(BIN)/python:
@@ -98,9 +100,10 @@ lint: $(VENV)/.setup-test
 	$(CLEAN) $(BIN)/codespell
 
 model: $(VENV)/.setup-test
-	$(RUN) $(BIN)/minisegnet synthesize --output runs/scenes --count 1600 --seed 1 --preset mixed --val-share 0.1
+	$(RUN) $(BIN)/minisegnet synthesize --output runs/scenes --count 1300 --seed 1 --preset mixed --val-share 0.077 \
+		$(if $(BACKGROUNDS),--backgrounds '$(BACKGROUNDS)') $(if $(TEXTURES),--textures '$(TEXTURES)')
 	$(RUN) $(BIN)/minisegnet train --config config/model.yaml --data runs/scenes --output runs/model
-	$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet.onnx
+	$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet.onnx --half-checkpoint
 
 # Which rclpy the recipes above would use; a test holds that a sourced ROS 2 does not leak in.
 rclpy-path:

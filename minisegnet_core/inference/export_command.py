@@ -31,6 +31,11 @@ def main(argv: Sequence[str], prog: str) -> int:
     parser.add_argument(
         '--float32', action='store_true', help='keep weights as float32: twice the file, for engines without float16'
     )
+    parser.add_argument(
+        '--half-checkpoint',
+        action='store_true',
+        help='write the checkpoint beside it too, ending in .safetensors, with half-precision weights, to go on from',
+    )
     arguments = parser.parse_args(list(argv))
     from minisegnet_core.inference.export import export_onnx
 
@@ -41,6 +46,11 @@ def main(argv: Sequence[str], prog: str) -> int:
         f'{output} ({output.stat().st_size / 1e6:.1f} MB): agrees with PyTorch on {agreement:.3%} of the label pixels '
         f'of {len(images)} images'
     )
+    if arguments.half_checkpoint:
+        from minisegnet_core.checkpoint import load_checkpoint, save_checkpoint
+
+        save_checkpoint(output.with_suffix('.safetensors'), *load_checkpoint(arguments.checkpoint), half=True)
+        print(output.with_suffix('.safetensors'))
     return 0
 
 
