@@ -31,7 +31,9 @@ MAY_USE_TORCH = (
     'inference/export.py',
     'inference/torch_engine.py',
     'training/loop.py',
+    'training/lr_range_test.py',
     'training/run_folder.py',
+    'training/setup.py',
     'training/trainer.py',
 )
 
