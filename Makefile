@@ -60,50 +60,50 @@ $(BIN)/python:
 	@if [ "$(MACHINE)" != x86_64 ] && ! $(CLEAN) python3 -c 'import rclpy' 2>/dev/null; then \
 		echo 'make: there are no ROS 2 wheels for $(MACHINE). Install ROS 2 (Jazzy or Kilted), run' \
 		'`source /opt/ros/jazzy/setup.bash`, then make again.' >&2; exit 2; fi
-	$(CLEAN) $(PYTHON) -m venv $(if $(filter x86_64,$(MACHINE)),,--system-site-packages) $(VENV)
+	@$(CLEAN) $(PYTHON) -m venv $(if $(filter x86_64,$(MACHINE)),,--system-site-packages) $(VENV)
 
 $(VENV)/.setup: $(BIN)/python setup.py requirements/ros-$(ROS).txt
 	@echo 'installing what running needs into $(VENV) (about a minute)'
-	$(PIP) install $(ROS_REQUIREMENTS) $(OPENCV) -e '.[run]'
+	@$(PIP) install $(ROS_REQUIREMENTS) $(OPENCV) -e '.[run]'
 	@touch $@
 
 $(VENV)/.setup-test: $(VENV)/.setup
 	@echo 'installing what training and tests need into $(VENV) (some minutes; PyTorch is large)'
-	$(PIP) install -e '.[run,train,test]' ruff mypy codespell
+	@$(PIP) install -e '.[run,train,test]' ruff mypy codespell
 	@touch $@
 
 setup: $(VENV)/.setup
 setup-test: $(VENV)/.setup-test
 
 demo: $(VENV)/.setup
-	$(RUN) $(BIN)/python -m minisegnet_ros.demo --output '$(OUTPUT)' $(if $(BAG),--bag '$(BAG)') $(if $(TOPIC),--topic '$(TOPIC)')
+	@$(RUN) $(BIN)/python -m minisegnet_ros.demo --output '$(OUTPUT)' $(if $(BAG),--bag '$(BAG)') $(if $(TOPIC),--topic '$(TOPIC)')
 
 test: $(VENV)/.setup-test
-	$(RUN) $(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+	@$(RUN) $(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
 
 test-jazzy:
 	$(MAKE) --no-print-directory VENV=.venv-jazzy ROS=jazzy .venv-jazzy/.setup-ros-test
 	$(MAKE) --no-print-directory VENV=.venv-jazzy ROS=jazzy ros-tests
 
 $(VENV)/.setup-ros-test: $(VENV)/.setup
-	$(PIP) install pytest hypothesis
+	@$(PIP) install pytest hypothesis
 	@touch $@
 
 .PHONY: ros-tests
 ros-tests: $(VENV)/.setup-ros-test
-	$(RUN) $(BIN)/python -m pytest test/ros $(PYTEST_ARGUMENTS)
+	@$(RUN) $(BIN)/python -m pytest test/ros $(PYTEST_ARGUMENTS)
 
 lint: $(VENV)/.setup-test
-	$(CLEAN) $(BIN)/ruff check .
-	$(CLEAN) $(BIN)/ruff format --check .
-	$(CLEAN) $(BIN)/mypy
-	$(CLEAN) $(BIN)/codespell
+	@$(CLEAN) $(BIN)/ruff check .
+	@$(CLEAN) $(BIN)/ruff format --check .
+	@$(CLEAN) $(BIN)/mypy
+	@$(CLEAN) $(BIN)/codespell
 
 model: $(VENV)/.setup-test
-	$(RUN) $(BIN)/minisegnet synthesize --output runs/scenes --count 1300 --seed 1 --preset mixed --val-share 0.077 \
+	@$(RUN) $(BIN)/minisegnet synthesize --output runs/scenes --count 1300 --seed 1 --preset mixed --val-share 0.077 \
 		$(if $(BACKGROUNDS),--backgrounds '$(BACKGROUNDS)') $(if $(TEXTURES),--textures '$(TEXTURES)')
-	$(RUN) $(BIN)/minisegnet train --config config/model.yaml --data runs/scenes --output runs/model
-	$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet.onnx --half-checkpoint
+	@$(RUN) $(BIN)/minisegnet train --config config/model.yaml --data runs/scenes --output runs/model
+	@$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet.onnx --half-checkpoint
 
 # Which rclpy the recipes above would use; a test holds that a sourced ROS 2 does not leak in.
 rclpy-path:
