@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minisegnet_core.cli import command
+from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.training.command import TerminalReporter, make_parser, parse_settings
 
@@ -34,7 +35,7 @@ def main(argv: Sequence[str], prog: str) -> int:
     from minisegnet_core.training.setup import Setup
 
     reporter = TerminalReporter()
-    setup = Setup(config, reporter.message)
+    setup = Setup(config, open_dataset(config.data), reporter.message)
     stage = setup.stages[name]
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from torch import nn
 from minisegnet_core.checkpoint import load_checkpoint
 from minisegnet_core.classes import IGNORE, ClassSet
 from minisegnet_core.config import StageConfig, TrainConfig
-from minisegnet_core.data.dataset import Dataset, Sample, open_dataset
+from minisegnet_core.data.dataset import Dataset, Sample
 from minisegnet_core.data.half_resolution import half_resolution_folder, half_resolution_images
 from minisegnet_core.data.loading import SegmentationDataset
 from minisegnet_core.errors import ConfigurationError
@@ -32,6 +32,7 @@ class Setup:
 
     Args:
         config: checked settings.
+        dataset: that of ``config.data``.
         message: is told what differs from the configuration, and why.
         fetch_weights: False where a resumed run brings all weights itself.
 
@@ -39,10 +40,8 @@ class Setup:
         ConfigurationError, DatasetError, ModelError: settings, data or starting weights cannot be used.
     """
 
-    def __init__(self, config: TrainConfig, message: Message, *, fetch_weights: bool = True) -> None:
-        self.config = config
-        self.dataset = open_dataset(config.data)
-        self.classes = self.dataset.classes
+    def __init__(self, config: TrainConfig, dataset: Dataset, message: Message, *, fetch_weights: bool = True) -> None:
+        self.config, self.dataset, self.classes = config, dataset, dataset.classes
         self.train_samples, self.val_samples = self.dataset.split('train'), self.dataset.split('val')
         device = _device(config.device)
         weights = _class_weights(config.class_weights, self.classes, self.dataset)

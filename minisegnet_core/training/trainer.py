@@ -88,9 +88,9 @@ def train(config: TrainConfig, *, resume: bool = False, reporter: Reporter | Non
 class _Trainer:
     def __init__(self, config: TrainConfig, resume: bool, reporter: Reporter) -> None:
         self.config, self.reporter = config, reporter
-        open_dataset(config.data)  # a wrong data set is told before a folder is made for its run
+        dataset = open_dataset(config.data)  # a wrong one is told before a folder is made for its run
         self.run_folder = RunFolder(Path(config.output), resume, asdict(config))
-        self.setup = Setup(config, reporter.message, fetch_weights=not self.run_folder.state)
+        self.setup = Setup(config, dataset, reporter.message, fetch_weights=not self.run_folder.state)
 
     def run(self) -> TrainResult:
         """All stages, from the first epoch not yet done."""

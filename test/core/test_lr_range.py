@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip('torch', reason='training needs PyTorch')
 
 from minisegnet_core.config import StageConfig, TrainConfig  # noqa: E402
+from minisegnet_core.data.dataset import open_dataset  # noqa: E402
 from minisegnet_core.errors import ConfigurationError  # noqa: E402
 from minisegnet_core.training.lr_range_test import RangeTest, run_range_test, smoothed  # noqa: E402
 from minisegnet_core.training.setup import Setup  # noqa: E402
@@ -27,7 +28,7 @@ def config_for(data, output='unused', **changes) -> TrainConfig:
 @pytest.mark.parametrize('encoder', ['trained', 'frozen'])
 def test_everything_is_put_back_to_the_bit(shapes_dataset, tmp_path, encoder):
     config = config_for(shapes_dataset, freeze_anyway=True)
-    setup = Setup(config, lambda text: None)
+    setup = Setup(config, open_dataset(config.data), lambda text: None)
     stage = replace(config.stage1, encoder=encoder)
     data, _ = setup.stage_data(stage, tmp_path, lambda samples: samples)
     parameters = setup.enter_stage(stage)
