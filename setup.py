@@ -11,11 +11,14 @@ package_name = 'minisegnet_ros'
 # `minisegnet` on the PATH, where names such as `train` would be anybody's.
 COMMANDS = {
     'synthesize': 'minisegnet_core.scenes.command',
+    'import_dataset': 'minisegnet_core.data.import_command',
     'train': 'minisegnet_core.training.command',
     'lr_range_test': 'minisegnet_core.training.lr_range_command',
     'export': 'minisegnet_core.inference.export_command',
     'predict': 'minisegnet_core.inference.predict_command',
     'evaluate': 'minisegnet_core.evaluation.command',
+    'evaluate_bag': 'minisegnet_ros.evaluate_bag',
+    'benchmark': 'minisegnet_core.inference.benchmark_command',
     'segment': 'minisegnet_ros.segment_node',
     'demo': 'minisegnet_ros.demo',
 }

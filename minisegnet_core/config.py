@@ -58,6 +58,56 @@ class StageConfig:
 
 
 @dataclass
+class AugmentConfig:
+    """Random changes of training images. Geometry moves image and labels together; labels are never interpolated.
+
+    Args:
+        enabled: False leaves training images as they are. Validation images are never changed.
+        flip: probability of a mirror image.
+        geometry: probability of a change of scale, rotation and place.
+        scale: smallest and largest magnification; the picture keeps its size, what comes from outside is ignored.
+        rotation: largest angle either way, degrees.
+        translation: largest shift either way, as a share of width and height.
+        photometric: probability of a change of brightness, contrast, saturation and hue.
+        brightness, contrast, saturation: largest relative change either way.
+        hue: largest shift either way, as a share of the colour circle.
+        gamma: largest exponent of a brightness curve, and the inverse of the smallest; 1 leaves it out.
+        blur: probability of a Gaussian blur.
+        noise: probability of Gaussian noise.
+    """
+
+    enabled: bool = True
+    flip: float = 0.5
+    geometry: float = 0.7
+    scale: list[float] = field(default_factory=lambda: [0.7, 1.6])
+    rotation: float = 10.0
+    translation: float = 0.1
+    photometric: float = 0.7
+    brightness: float = 0.4
+    contrast: float = 0.3
+    saturation: float = 0.4
+    hue: float = 0.03
+    gamma: float = 1.5
+    blur: float = 0.15
+    noise: float = 0.15
+
+    def check(self) -> None:
+        """Raises ConfigurationError for values out of range, naming them ``augment.setting``."""
+        for name in ('flip', 'geometry', 'photometric', 'blur', 'noise'):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, f'augment.{name}', value, 'a probability, 0 to 1')
+        for name in ('brightness', 'contrast', 'saturation'):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, f'augment.{name}', value, '0 to 1')
+        rising = len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1]
+        _require(rising, 'augment.scale', self.scale, 'two magnifications above 0, the second not the lower')
+        _require(0 <= self.rotation <= 180, 'augment.rotation', self.rotation, '0 to 180 degrees')
+        _require(0 <= self.translation < 1, 'augment.translation', self.translation, 'at least 0 and below 1')
+        _require(0 <= self.hue <= 0.5, 'augment.hue', self.hue, '0 to 0.5')
+        _require(self.gamma >= 1, 'augment.gamma', self.gamma, 'at least 1')
+
+
+@dataclass
 class TrainConfig:
     """A whole training: the three stages of arXiv 1810.08395 (visual perception) and what they work on.
 
@@ -74,7 +124,7 @@ class TrainConfig:
         lr_range: lowest and highest rate of the LR range test (lr: auto, and the command lr-range-test).
         lr_range_epochs: epochs over which its rate rises.
         weight_decay: decoupled weight decay of AdamW.
-        augment: random flips and photometric changes of training images; validation images are never changed.
+        augment: random changes of training images.
         seed: of all random numbers; the same seed repeats a run.
         workers: processes that read images; 0 reads them in the training process.
         device: auto (cuda where there is one), cpu, cuda, cuda:1 ...
@@ -93,7 +143,7 @@ class TrainConfig:
     lr_range: list[float] = field(default_factory=lambda: [1e-6, 1e-2])
     lr_range_epochs: int = 2
     weight_decay: float = 1e-4
-    augment: bool = True
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     seed: int = 0
     workers: int = 2
     device: str = 'auto'
@@ -112,6 +162,7 @@ class TrainConfig:
         """
         for name, stage in self.stages.items():
             stage.check(name)
+        self.augment.check()
         _require(bool(self.data), 'data', self.data, 'the folder of a data set')
         _require(bool(self.output), 'output', self.output, 'a folder')
         _require(any(s.epochs for s in self.stages.values()), 'epochs', 0, 'above 0 in at least one stage')
