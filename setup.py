@@ -46,7 +46,7 @@ setup(
         ('share/ament_index/resource_index/packages', [f'resource/{package_name}']),
         (f'share/{package_name}', ['package.xml']),
         data_files('launch', '*.launch.py'),
-        data_files('config', '*.yaml', '*.xml'),
+        data_files('config', '*.yaml', '*.xml', '*.rviz', '*.json'),
         data_files('models', '*'),
     ],
     python_requires='>=3.10',
@@ -56,7 +56,21 @@ setup(
     extras_require={
         'run': ['openvino>=2024.4'],
         'onnxruntime': ['onnxruntime>=1.17'],
-        'train': ['torch>=2.6', 'torchvision>=0.21', 'safetensors', 'onnx>=1.16', 'onnxscript', 'matplotlib'],
+        'train': [
+            'torch>=2.6',
+            'torchvision>=0.21',
+            'lightning-fabric>=2.4',
+            'tensorboard',
+            'safetensors',
+            'onnx>=1.16',
+            'onnxscript',
+            'matplotlib',
+            'pillow',
+        ],
+        # Calibration and quantization for `export --int8`.
+        'int8': ['nncf>=3.0', 'openvino>=2024.4'],
+        # `evaluate-bag --cluster`: bags spread over machines by Dask.
+        'cluster': ['distributed>=2024.1'],
         'test': ['pytest', 'hypothesis', 'openvino>=2024.4', 'onnxruntime>=1.17', 'scikit-learn'],
     },
     zip_safe=False,

@@ -132,8 +132,10 @@ def _main(argv: Sequence[str] | None) -> int:
 TRAINING_HINT = 'training and export need it: pip install "minisegnet_ros[train]"'
 ROS_HINT = 'the node needs ROS 2: source its setup file first'
 HINTS = {
-    **dict.fromkeys(('torch', 'torchvision', 'onnx', 'onnxscript', 'safetensors'), TRAINING_HINT),
+    **dict.fromkeys(('torch', 'torchvision', 'lightning_fabric', 'onnx', 'onnxscript', 'safetensors'), TRAINING_HINT),
     **dict.fromkeys(('rclpy', 'sensor_msgs', 'geometry_msgs', 'diagnostic_msgs', 'lifecycle_msgs'), ROS_HINT),
+    'nncf': 'export --int8 needs it: pip install "minisegnet_ros[train,int8]"',
+    'distributed': 'evaluation over a cluster needs it: pip install "minisegnet_ros[cluster]"',
     'cv2': 'OpenCV is needed: pip install opencv-python-headless (or opencv-python, for windows)',
 }
 """What to do where an optional package is missing."""

@@ -12,7 +12,7 @@ from minisegnet_core.errors import ConfigurationError
 
 Policy = Literal['triangular', 'one_cycle', 'fixed']
 Resolution = Literal['half', 'full']
-Precision = Literal['auto', 'float32', 'bfloat16']
+Precision = Literal['auto', 'float32', 'bfloat16', 'float16']
 
 
 @dataclass
@@ -28,7 +28,9 @@ class StageConfig:
         policy: triangular (Smith 2017, one triangle every cycle_epochs), one_cycle (one rise and one long fall to
             base_lr / 10 over the whole stage), or fixed (lr throughout).
         cycle_epochs: epochs of one triangle.
-        batch_size: images per optimizer step.
+        batch_size: images per optimizer step, of all processes together.
+        accumulation: parts in which each process computes its images of a step, one after the other, for a smaller
+            memory; the loss is normalised over the whole batch, batch norm sees one part at a time.
         images: drawn for each epoch, anew each time; 0: all of them.
     """
 
@@ -40,6 +42,7 @@ class StageConfig:
     policy: Policy = 'triangular'
     cycle_epochs: float = 5.0
     batch_size: int = 16
+    accumulation: int = 1
     images: int = 0
 
     def check(self, name: str) -> None:
@@ -54,7 +57,11 @@ class StageConfig:
             _require(0 < self.base_lr <= self.lr, f'{name}.base_lr', self.base_lr, most)
         _require(self.cycle_epochs > 0, f'{name}.cycle_epochs', self.cycle_epochs, 'above 0')
         _require(self.batch_size >= 2, f'{name}.batch_size', self.batch_size, 'at least 2, for batch norm')
-        _require(self.images >= 0, f'{name}.images', self.images, 'at least 0')
+        _require(self.accumulation >= 1, f'{name}.accumulation', self.accumulation, 'at least 1')
+        parts = f'such that parts of at least 2 images are left of batch_size {self.batch_size}, for batch norm'
+        _require(self.batch_size >= 2 * self.accumulation, f'{name}.accumulation', self.accumulation, parts)
+        enough = f'0, or at least batch_size ({self.batch_size})'
+        _require(self.images == 0 or self.images >= self.batch_size, f'{name}.images', self.images, enough)
 
 
 @dataclass
@@ -108,6 +115,28 @@ class AugmentConfig:
 
 
 @dataclass
+class LossConfig:
+    """Share of each term in the training loss; 0 leaves a term out.
+
+    Args:
+        cross_entropy: per label pixel, weighted by ``class_weights``.
+        dice: one minus the soft Dice coefficient of each class in each image that shows it.
+        total_variation: differences of neighbouring probabilities, of all classes but the line.
+    """
+
+    cross_entropy: float = 1.0
+    dice: float = 0.0
+    total_variation: float = 0.0
+
+    def check(self) -> None:
+        """Raises ConfigurationError for values out of range, naming them ``loss.setting``."""
+        for name in ('cross_entropy', 'dice', 'total_variation'):
+            _require(getattr(self, name) >= 0, f'loss.{name}', getattr(self, name), 'at least 0')
+        some = self.cross_entropy + self.dice
+        _require(some > 0, 'loss.cross_entropy + loss.dice', some, 'above 0: without either, nothing tells the truth')
+
+
+@dataclass
 class TrainConfig:
     """A whole training: the three stages of arXiv 1810.08395 (visual perception) and what they work on.
 
@@ -115,20 +144,29 @@ class TrainConfig:
         data: folder of the data set (dataset.yaml, images/, labels/).
         output: folder of the run: best.safetensors, last.ckpt, metrics.csv.
         encoder_weights: where the encoder starts: imagenet, none, or a file (torchvision's ResNet18 or a checkpoint of
-        ours). init_from: checkpoint from which the whole network starts, for fine-tuning; replaces encoder_weights.
+            ours).
+        init_from: checkpoint from which the whole network starts, for fine-tuning; replaces encoder_weights.
         freeze_anyway: freeze the encoder in stage 1 even where it was never trained.
         stage1: epochs 0-29, half resolution, encoder frozen.
         stage2: epochs 30-44, half resolution, encoder trained.
         stage3: epochs 45-79, full resolution, encoder trained.
-        class_weights: weight of each class in the cross-entropy, in the order of the data set's classes; empty: all 1.
+        loss: what is minimised.
+        class_weights: weight of each class in the cross-entropy, in the order of the data set's classes; empty: all 1;
+            auto: from the classes' shares in the training images.
         lr_range: lowest and highest rate of the LR range test (lr: auto, and the command lr-range-test).
         lr_range_epochs: epochs over which its rate rises.
         weight_decay: decoupled weight decay of AdamW.
         augment: random changes of training images.
         seed: of all random numbers; the same seed repeats a run.
         workers: processes that read images; 0 reads them in the training process.
-        device: auto (cuda where there is one), cpu, cuda, cuda:1 ...
-        precision: of the forward pass; auto takes bfloat16 where the hardware has it, else float32.
+        cache_gb: most decoded images and labels that are kept beside the data set, in 10^9 bytes, so that they are not
+            decoded each epoch; what does not fit is decoded each time. 0: nothing is kept.
+        device: auto (cuda where there is one), cpu, cuda, cuda:1 ... Several processes are torchrun's to start.
+        precision: of the forward pass; auto takes bfloat16 where the hardware has it, else float32. float16 scales the
+            loss and needs a GPU.
+        compile: let torch.compile make the network's code; auto: on GPUs only.
+        sync_batchnorm: batch statistics over all processes instead of each one's own; GPUs only.
+        tensorboard: write scalars and pictures for TensorBoard into the run's folder, where it is installed.
     """
 
     data: str = ''
@@ -139,15 +177,20 @@ class TrainConfig:
     stage1: StageConfig = field(default_factory=lambda: StageConfig(30, 'half', 'frozen', 1e-3, 1e-4))
     stage2: StageConfig = field(default_factory=lambda: StageConfig(15, 'half', 'trained', 5e-4, 5e-5))
     stage3: StageConfig = field(default_factory=lambda: StageConfig(35, 'full', 'trained', 3e-4, 3e-5, batch_size=8))
-    class_weights: list[float] = field(default_factory=lambda: [1.0, 3.0, 2.0, 1.0])
+    loss: LossConfig = field(default_factory=LossConfig)
+    class_weights: list[float] | Literal['auto'] = field(default_factory=lambda: [1.0, 3.0, 2.0, 1.0])
     lr_range: list[float] = field(default_factory=lambda: [1e-6, 1e-2])
     lr_range_epochs: int = 2
     weight_decay: float = 1e-4
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     seed: int = 0
     workers: int = 2
+    cache_gb: float = 8.0
     device: str = 'auto'
     precision: Precision = 'auto'
+    compile: bool | Literal['auto'] = 'auto'
+    sync_batchnorm: bool = False
+    tensorboard: bool = True
 
     @property
     def stages(self) -> dict[str, StageConfig]:
@@ -166,12 +209,21 @@ class TrainConfig:
         _require(bool(self.data), 'data', self.data, 'the folder of a data set')
         _require(bool(self.output), 'output', self.output, 'a folder')
         _require(any(s.epochs for s in self.stages.values()), 'epochs', 0, 'above 0 in at least one stage')
-        _require(all(w >= 0 for w in self.class_weights), 'class_weights', self.class_weights, 'at least 0 each')
+        self.loss.check()
+        if self.class_weights and self.class_weights != 'auto':
+            weights = self.class_weights
+            some = min(weights) >= 0 < max(weights)
+            _require(some, 'class_weights', weights, 'at least 0 each, one of them above')
+        files = bool(self.init_from) and self.encoder_weights not in ('imagenet', 'none')
+        _require(not files, 'encoder_weights', self.encoder_weights, 'left out where init_from brings all weights')
+        frozen = any(s.epochs and s.encoder == 'frozen' for s in self.stages.values())
+        _require(frozen or not self.freeze_anyway, 'freeze_anyway', True, 'false where no stage has a frozen encoder')
         rising = len(self.lr_range) == 2 and 0 < self.lr_range[0] < self.lr_range[1]
         _require(rising, 'lr_range', self.lr_range, 'two rates above 0, the second the higher')
         _require(self.lr_range_epochs >= 1, 'lr_range_epochs', self.lr_range_epochs, 'at least 1')
         _require(self.weight_decay >= 0, 'weight_decay', self.weight_decay, 'at least 0')
         _require(self.workers >= 0, 'workers', self.workers, 'at least 0')
+        _require(self.cache_gb >= 0, 'cache_gb', self.cache_gb, 'at least 0')
         _require(self.precision in get_args(Precision), 'precision', self.precision, ', '.join(get_args(Precision)))
 
 

@@ -25,3 +25,7 @@ class SourceError(MinisegnetError):
 
 class DatasetError(MinisegnetError):
     """A data set on disk is incomplete or contradicts itself."""
+
+
+class TrainingError(MinisegnetError):
+    """A training cannot go on: its loss is not finite, or its files cannot be written. What it wrote stays."""

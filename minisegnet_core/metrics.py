@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,18 +42,33 @@ class ConfusionMatrix:
             raise ValueError(f'truth is {truth.shape}, prediction {prediction.shape}')
         classes = len(self.counts)
         valid = truth != IGNORE
-        true, predicted = truth[valid].astype(np.int64), prediction[valid].astype(np.int64)
-        if true.size and max(int(true.max()), int(predicted.max())) >= classes:
+        # Ids are told by their largest; where truth is ignored, the prediction's still must be one of ours.
+        largest = max(int(np.max(truth, where=valid, initial=0)), int(np.max(prediction, initial=0)))
+        if largest >= classes:
             raise ValueError(f'a label id is not below the number of classes, {classes}')
-        self.counts += np.bincount(true * classes + predicted, minlength=classes**2).reshape(classes, classes)
+        # Pairs fit a byte with up to 15 classes: eight times less memory to go through than with bincount's own type.
+        kind = np.uint8 if classes**2 < IGNORE else np.int64
+        pairs = truth.astype(kind) * kind(classes) + prediction
+        pairs[~valid] = classes**2
+        counted = np.bincount(pairs.reshape(-1), minlength=classes**2 + 1)[: classes**2]
+        self.counts += counted.reshape(classes, classes)
 
     def iou(self) -> NDArray[np.float64]:
         """(C,) intersection over union per class, NaN where a class appears on neither side."""
-        intersection = np.diag(self.counts).astype(np.float64)
-        union = self.counts.sum(0) + self.counts.sum(1) - intersection
-        iou: NDArray[np.float64] = np.full(len(self.counts), np.nan)
-        np.divide(intersection, union, out=iou, where=union > 0)
-        return iou
+        right = np.diag(self.counts)
+        return ratios(right, self.counts.sum(0) + self.counts.sum(1) - right)
+
+    def precision(self) -> NDArray[np.float64]:
+        """(C,) share of the pixels predicted as a class that are of it, NaN where it is never predicted."""
+        return ratios(np.diag(self.counts), self.counts.sum(0))
+
+    def recall(self) -> NDArray[np.float64]:
+        """(C,) share of a class's pixels that are predicted as it, NaN where truth has none."""
+        return ratios(np.diag(self.counts), self.counts.sum(1))
+
+    def f1(self) -> NDArray[np.float64]:
+        """(C,) harmonic mean of precision and recall, 2 IoU / (1 + IoU); NaN where a class appears on neither side."""
+        return ratios(2 * np.diag(self.counts), self.counts.sum(0) + self.counts.sum(1))
 
     def mean_iou(self, leave_out: Sequence[int] = ()) -> float:
         """Mean of :meth:`iou` over the classes that have one; NaN where none has. ``leave_out``: ids not counted."""
@@ -65,47 +81,95 @@ class ConfusionMatrix:
         return float(np.trace(self.counts)) / total if total else math.nan
 
 
+def ratios(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+    """``part / whole`` of arrays of equal shape, NaN where ``whole`` is zero."""
+    result: NDArray[np.float64] = np.full(np.shape(whole), np.nan)
+    np.divide(part, whole, out=result, where=np.asarray(whole) > 0)
+    return result
+
+
 MINIMUM_VISIBLE = 0.5
 MINIMUM_RADIUS = 4.0
 """Pixels. Smaller or more hidden balls count neither as found nor as missed."""
 
 
+@dataclass(frozen=True)
+class BallMatch:
+    """What one image's best predicted ball is worth.
+
+    hit: the ball it found, or None; distance: pixels from there to the visible centroid of ``hit``, NaN without one;
+    false: whether it found none though it should; missed: countable balls that were not found.
+    """
+
+    hit: BallTruth | None
+    distance: float
+    false: bool
+    missed: tuple[BallTruth, ...]
+
+
+def match_ball(truths: Sequence[BallTruth], prediction: Ball | None) -> BallMatch:
+    """Judges one image by the rule of :class:`BallScore`.
+
+    With several countable balls in an image, finding any one of them is all that one prediction can do: the others
+    count as missed.
+    """
+    countable = [t for t in truths if t.visible >= MINIMUM_VISIBLE and t.radius >= MINIMUM_RADIUS]
+    if prediction is None:
+        return BallMatch(None, math.nan, False, tuple(countable))
+    near = [t for t in truths if _distance(t, prediction) <= max(t.radius, MINIMUM_RADIUS)]
+    hit = min((t for t in near if t in countable), key=lambda t: _distance(t, prediction), default=None)
+    on_uncounted = any(t not in countable and t.visible > 0 for t in near)
+    missed = list(countable)
+    if hit is not None:
+        missed.remove(hit)
+    distance = math.nan if hit is None else _distance(hit, prediction)
+    return BallMatch(hit, distance, hit is None and not on_uncounted, tuple(missed))
+
+
 @dataclass
 class BallScore:
-    """Counts found, missed and false balls over images, by the rule of the project's design document.
+    """Balls found, missed and falsely seen, by the rule of the project.
 
     A ball counts if at least half of it is visible and its radius is at least 4 px. The best predicted ball finds it if
     it lies within max(radius, 4 px) of the visible centroid; a prediction that finds no ball is false, unless it lies
     on a ball too small or hidden to count. Centroid errors are in pixels of the received image.
+
+    Attributes:
+        errors: px, of each found ball. found_radii, missed_radii: px, true radii of those found and missed.
+        false_radii: px, predicted radii of false ones.
     """
 
     found: int = 0
     missed: int = 0
     false: int = 0
     errors: list[float] = field(default_factory=list)
+    found_radii: list[float] = field(default_factory=list)
+    missed_radii: list[float] = field(default_factory=list)
+    false_radii: list[float] = field(default_factory=list)
 
-    def add(self, truths: Sequence[BallTruth], prediction: Ball | None) -> None:
-        """Adds one image: all balls in it, and the best predicted one or None.
-
-        With several countable balls in an image, finding any one of them is all that one prediction can do: the others
-        count as missed.
-        """
-        countable = [t for t in truths if t.visible >= MINIMUM_VISIBLE and t.radius >= MINIMUM_RADIUS]
-        hit: BallTruth | None = None
-        on_uncounted = False
-        if prediction is not None:
-            hits = [t for t in countable if _distance(t, prediction) <= max(t.radius, MINIMUM_RADIUS)]
-            hit = min(hits, key=lambda t: _distance(t, prediction), default=None)
-            on_uncounted = any(
-                t not in countable and t.visible > 0 and _distance(t, prediction) <= max(t.radius, MINIMUM_RADIUS)
-                for t in truths
-            )
-        if hit is not None and prediction is not None:
+    def add(self, truths: Sequence[BallTruth], prediction: Ball | None) -> BallMatch:
+        """Adds one image: all balls in it, and the best predicted one or None; what :func:`match_ball` says of it."""
+        match = match_ball(truths, prediction)
+        self.missed += len(match.missed)
+        self.missed_radii += [t.radius for t in match.missed]
+        if match.hit is not None:
             self.found += 1
-            self.errors.append(_distance(hit, prediction))
-        elif prediction is not None and not on_uncounted:
+            self.errors.append(match.distance)
+            self.found_radii.append(match.hit.radius)
+        elif match.false and prediction is not None:
             self.false += 1
-        self.missed += len(countable) - (hit is not None)
+            self.false_radii.append(prediction.radius)
+        return match
+
+    def of_size(self, smallest: float, largest: float) -> BallScore:
+        """The part whose radius lies in [smallest, largest) px: the true one, of false balls the predicted one."""
+
+        def within(radii: list[float]) -> list[float]:
+            return [r for r in radii if smallest <= r < largest]
+
+        pairs = [(e, r) for e, r in zip(self.errors, self.found_radii, strict=True) if smallest <= r < largest]
+        found, missed, false = [r for _, r in pairs], within(self.missed_radii), within(self.false_radii)
+        return BallScore(len(found), len(missed), len(false), [e for e, _ in pairs], found, missed, false)
 
     @property
     def precision(self) -> float:
@@ -122,9 +186,19 @@ class BallScore:
         """Harmonic mean of precision and recall; NaN where nothing was there and nothing predicted."""
         return _ratio(2 * self.found, 2 * self.found + self.false + self.missed)
 
+    @property
+    def errors_in_radii(self) -> list[float]:
+        """Centroid errors of found balls, each divided by that ball's true radius."""
+        return [error / radius for error, radius in zip(self.errors, self.found_radii, strict=True)]
+
     def error_percentile(self, percent: float) -> float:
         """Percentile of the centroid errors of found balls, pixels; NaN without any."""
-        return float(np.percentile(self.errors, percent)) if self.errors else math.nan
+        return percentile(self.errors, percent)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Percentile (0..100) with linear interpolation between neighbours, as NumPy's; NaN of nothing."""
+    return float(np.percentile(values, percent)) if len(values) else math.nan
 
 
 def _distance(truth: BallTruth, ball: Ball) -> float:

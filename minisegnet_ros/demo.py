@@ -11,16 +11,13 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import rclpy
 from numpy.typing import NDArray
-from rclpy.signals import SignalHandlerOptions
 from tqdm import tqdm
 
 from minisegnet_core.classes import SOCCER
@@ -34,9 +31,8 @@ from minisegnet_core.scenes.bags import IMAGE, write_bag
 from minisegnet_core.scenes.series import Series
 from minisegnet_core.video import VideoWriter
 from minisegnet_core.visualization import contact_sheet, draw_overlay
-from minisegnet_ros.environment import free_domain, large_images_environment
-from minisegnet_ros.node_process import NodeError, NodeProcess
-from minisegnet_ros.replay import ASSUMED_PERIOD, TOPIC, Played, Recording, pause, replay
+from minisegnet_ros.node_process import NodeError
+from minisegnet_ros.replay import ASSUMED_PERIOD, Played, Recording, pause, replay, started_node
 
 SCENE_FRAMES, SCENE_RATE, SCENE_SEED = 60, 5.0, 4
 """Length (images), rate (Hz) and seed of the rendered scene: twelve seconds."""
@@ -152,21 +148,6 @@ def size_that_keeps_up(
         ).network_size
     except ImageError:  # too small to be halved
         return 'native'
-
-
-@contextmanager
-def started_node(parameters: dict[str, object]) -> Iterator[NodeProcess]:
-    """A node process and, in this one, rclpy, alone together in a free domain of this host."""
-    domain = free_domain()
-    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    with NodeProcess(domain, {'image': TOPIC}, parameters) as node:
-        # After the node's start: the profile serves who publishes the images, and that is this process.
-        os.environ.update(large_images_environment())
-        rclpy.init(args=[], domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
-        try:
-            yield node
-        finally:
-            rclpy.try_shutdown()
 
 
 def report_of(recording: Recording, bag: BagImages) -> dict[str, Any]:

@@ -7,9 +7,11 @@ arrival of its labels, transport both ways included.
 from __future__ import annotations
 
 import array
+import os
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,10 +22,12 @@ from numpy.typing import NDArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from minisegnet_core.frames.bag import BagImage, BagImages
 from minisegnet_ros.conversions import NANOSECONDS, stamp_nanoseconds
+from minisegnet_ros.environment import free_domain, large_images_environment
 from minisegnet_ros.node_process import NodeError, NodeProcess
 
 TOPIC = '/minisegnet_replay/image'
@@ -72,6 +76,14 @@ class Recording:
     @property
     def answered(self) -> list[Played]:
         return [frame for frame in self.frames if frame.labels is not None]
+
+
+class ReplayInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a replay; recording: what was played and came back until then."""
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__()
+        self.recording = recording
 
 
 class Replay(Node):
@@ -147,6 +159,21 @@ class Replay(Node):
                 self.recording.facts.update({pair.key: pair.value for pair in status.values})
 
 
+@contextmanager
+def started_node(parameters: dict[str, object]) -> Iterator[NodeProcess]:
+    """A node process and, in this one, rclpy, alone together in a free domain of this host."""
+    domain = free_domain()
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    with NodeProcess(domain, {'image': TOPIC}, parameters) as node:
+        # After the node's start: the profile serves who publishes the images, and that is this process.
+        os.environ.update(large_images_environment())
+        rclpy.init(args=[], domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
+        try:
+            yield node
+        finally:
+            rclpy.try_shutdown()
+
+
 def replay(
     bag: BagImages, node: NodeProcess, *, rate: float = 1.0, progress: Callable[[int], object] = lambda _: None
 ) -> Recording:
@@ -160,6 +187,7 @@ def replay(
 
     Raises:
         NodeError: the node died, could not start, or did not connect; the text quotes its log.
+        ReplayInterrupted: Ctrl-C.
     """
     player = Replay(bag.compressed)
     executor = SingleThreadedExecutor()
@@ -195,6 +223,8 @@ def replay(
         spin(1.2 if not player.recording.facts else 0.2)
         player.recording.duration = time.monotonic() - started
         return player.recording
+    except KeyboardInterrupt:
+        raise ReplayInterrupted(player.recording) from None
     finally:
         executor.shutdown()
         player.destroy_node()

@@ -1,15 +1,15 @@
 """Data sets on disk: ``images/``, ``labels/``, ``dataset.yaml`` and, optionally, ``annotations.jsonl``.
 
-labels/<name>.png holds uint8 ids at the image's size. See the README's page on data sets for the two other files.
+labels/<name>.png holds uint8 ids at the image's size. docs/data.md tells what the two other files hold.
+:class:`minisegnet_core.data.writer.DatasetWriter` writes one.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import cv2
@@ -18,7 +18,7 @@ import yaml
 from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
-from minisegnet_core.classes import IGNORE, SOCCER, ClassSet
+from minisegnet_core.classes import IGNORE, ClassSet
 from minisegnet_core.errors import ConfigurationError, DatasetError, ImageError
 
 IMAGE_EXTENSIONS = ('.jpg', '.png', '.jpeg')
@@ -37,11 +37,28 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) of an image file, in pixels, from its header alone.
+
+    Raises:
+        ImageError: the file is missing or no image.
+    """
+    from PIL import Image  # comes with torchvision; running a model does not need it
+
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+    except OSError as error:
+        raise ImageError(f'{path} is missing or not an image that can be read') from error
+    return int(width), int(height)
+
+
 def write_image(path: Path, image: NDArray[np.uint8], quality: int = 95) -> None:
     """Writes (H, W, 3) uint8 RGB, or (H, W) uint8, as PNG or JPEG by the path's ending; never half a file.
 
     Raises:
         ImageError: the image could not be encoded.
+        DatasetError: the file could not be written; see :func:`write_file`.
     """
     bgr = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     png = path.suffix.lower() == '.png'
@@ -49,9 +66,22 @@ def write_image(path: Path, image: NDArray[np.uint8], quality: int = 95) -> None
     good, data = cv2.imencode(path.suffix, bgr, settings)
     if not good:
         raise ImageError(f'an image of shape {image.shape} could not be encoded as {path.suffix}')
+    write_file(path, data.tobytes())
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all.
+
+    Raises:
+        DatasetError: it cannot be written (a full disk, say); what was there before is still there.
+    """
     temporary = path.with_name(path.name + '.part')
-    temporary.write_bytes(data.tobytes())
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DatasetError(f'{path} could not be written: {error.strerror or error}') from error
 
 
 def read_labels(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.uint8]:
@@ -157,7 +187,7 @@ def open_dataset(root: Path | str) -> Dataset:
         if classes.id_of(name) is None:
             raise DatasetError(f'{index}: absent names {name!r}, which is no class ({", ".join(classes.names)})')
     _reject_overlap(splits, index)
-    annotations = _read_annotations(root / 'annotations.jsonl')
+    annotations = read_annotations(root / 'annotations.jsonl')
     images = _image_paths(root)
     return Dataset(
         root,
@@ -205,7 +235,12 @@ def _sample(root: Path, name: str, images: Mapping[str, Path], annotation: Mappi
     )
 
 
-def _read_annotations(path: Path) -> dict[str, dict[str, Any]]:
+def read_annotations(path: Path) -> dict[str, dict[str, Any]]:
+    """Entries of ``annotations.jsonl`` by image name; none where there is no such file.
+
+    Raises:
+        DatasetError: a line is no annotation; the text names it.
+    """
     if not path.is_file():
         return {}
     entries = {}
@@ -218,86 +253,3 @@ def _read_annotations(path: Path) -> dict[str, dict[str, Any]]:
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise DatasetError(f'{path}, line {number}: not an annotation with a name ({error})') from error
     return entries
-
-
-class DatasetWriter:
-    """Writes a data set; what was added stays usable when the writing is cut off, if :meth:`close` is reached.
-
-    Args:
-        output: folder, made where it lacks.
-        classes: of the label ids.
-    """
-
-    def __init__(self, output: Path | str, classes: ClassSet = SOCCER) -> None:
-        self.root = Path(output)
-        self.classes = classes
-        self._splits: dict[str, list[str]] = {name: [] for name in SPLITS}
-        self._annotations: list[dict[str, Any]] = []
-        for folder in ('images', 'labels'):
-            (self.root / folder).mkdir(parents=True, exist_ok=True)
-
-    def add(
-        self,
-        name: str,
-        image: NDArray[np.uint8] | None,
-        labels: NDArray[np.uint8] | None,
-        *,
-        split: str,
-        group: str | None = None,
-        balls: Iterable[BallTruth] | None = None,
-        stamp: int | None = None,
-        camera: Mapping[str, Any] | None = None,
-        extension: str = 'jpg',
-    ) -> None:
-        """Adds one image (H, W, 3) uint8 RGB with its labels (H, W) uint8 ids at the image's size.
-
-        ``image`` and ``labels`` may be None where their files were written already (by a worker, or an earlier run).
-
-        Raises:
-            DatasetError: shapes differ, or the split is unknown.
-        """
-        if split not in self._splits:
-            raise DatasetError(f'unknown split {split!r}; known are {", ".join(SPLITS)}')
-        if image is not None and labels is not None:
-            write_sample(self.root, name, image, labels, extension)
-        self._splits[split].append(name)
-        entry: dict[str, Any] = {'name': name, 'stamp': stamp, 'group': group}
-        if balls is not None:
-            entry['balls'] = [{key: round(value, 4) for key, value in asdict(ball).items()} for ball in balls]
-        if camera is not None:
-            entry['camera'] = dict(camera)
-        self._annotations.append(entry)
-
-    def close(self) -> None:
-        """Writes ``dataset.yaml`` and ``annotations.jsonl``."""
-        content = {'classes': self.classes.to_list(), 'ignore': IGNORE, 'split': self._splits}
-        _write_text(self.root / 'annotations.jsonl', ''.join(json.dumps(e) + '\n' for e in self._annotations))
-        _write_text(self.root / 'dataset.yaml', yaml.safe_dump(content, sort_keys=False, default_flow_style=None))
-
-    def __enter__(self) -> DatasetWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def write_sample(
-    root: Path, name: str, image: NDArray[np.uint8], labels: NDArray[np.uint8], extension: str = 'jpg'
-) -> None:
-    """Writes one sample's two files; the image last, so that a sample with an image is whole.
-
-    Raises:
-        DatasetError: ``labels`` is not (H, W) of the (H, W, 3) image.
-    """
-    if labels.shape != image.shape[:2]:
-        raise DatasetError(f'labels of {name!r} are {labels.shape}, its image {image.shape[:2]}')
-    write_image(root / 'labels' / f'{name}.png', labels)
-    write_image(root / 'images' / f'{name}.{extension}', image)
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + '.part')
-    temporary.write_text(text)
-    temporary.replace(path)

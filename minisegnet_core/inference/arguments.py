@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from minisegnet_core.inference.engine import DEVICES, PRECISIONS
 from minisegnet_core.inference.segmenter import Segmenter
 from minisegnet_core.inference.selection import AUTO, ENGINE_MODULES
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --model, --engine, --network-size, --threads, --ball-threshold."""
+    """Adds --model, --engine, --network-size, --threads, --ball-threshold, --precision, --device."""
     group = parser.add_argument_group('model')
     group.add_argument(
         '--model',
@@ -26,6 +27,19 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument('--threads', type=int, default=0, help='CPU threads (default: 0, all cores but one)')
     group.add_argument(
+        '--precision',
+        default=AUTO,
+        choices=(AUTO, *PRECISIONS),
+        help='of the arithmetic (default: auto: int8 where the file is, else bfloat16 where the CPU multiplies in it, '
+        'else float32)',
+    )
+    group.add_argument(
+        '--device',
+        default=AUTO,
+        choices=DEVICES,
+        help='what the engine runs on (default: auto, an NVIDIA GPU or the CPU)',
+    )
+    group.add_argument(
         '--ball-threshold', type=float, default=0.5, help='probability that makes a pixel ball, 0..1 (default: 0.5)'
     )
 
@@ -38,4 +52,6 @@ def segmenter_of(arguments: Any) -> Segmenter:
         network_size=arguments.network_size,
         threads=arguments.threads,
         ball_threshold=arguments.ball_threshold,
+        precision=arguments.precision,
+        device=arguments.device,
     )

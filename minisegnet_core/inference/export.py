@@ -12,20 +12,23 @@ What belongs to the model stands in the file's metadata.
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
 
 from minisegnet_core.checkpoint import ModelRecord, load_checkpoint
 from minisegnet_core.errors import ModelError
 from minisegnet_core.inference.engine import Engine, ImageSize
-from minisegnet_core.model import MiniSegNet
+from minisegnet_core.model import DECODER_CHANNELS, MiniSegNet
 from minisegnet_core.preprocessing import Preprocessing
 
 OPSET = 18
@@ -74,6 +77,31 @@ def export_onnx(
     return agreement
 
 
+def fold_norms(model: MiniSegNet) -> MiniSegNet:
+    """A copy without the decoder's batch norms, which gives the same.
+
+    Each stands behind a concatenation that nothing else reads, so its scale and shift per channel go into the
+    transposed convolution and the lateral that were concatenated. (The encoder's are folded by the exporter.)
+    """
+    model = copy.deepcopy(model).eval()
+    with torch.no_grad():
+        for block, norm in ((model.up1, model.up2.norm), (model.up2, model.up3.norm), (model.up3, model.head[0])):
+            if not isinstance(norm, nn.BatchNorm2d):
+                raise ModelError(f'cannot fold {type(norm).__name__} into the layers before it')
+            mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+            scale = norm.weight / (variance + norm.eps).sqrt()  # (256,)
+            shift = norm.bias - mean * scale
+            parts = (
+                (block.up, (1, -1, 1, 1), slice(0, DECODER_CHANNELS)),
+                (block.lateral, (-1, 1, 1, 1), slice(DECODER_CHANNELS, None)),
+            )
+            for layer, shape, channels in parts:
+                layer.weight *= scale[channels].view(shape)
+                cast(Tensor, layer.bias).mul_(scale[channels]).add_(shift[channels])
+        model.up2.norm, model.up3.norm, model.head[0] = nn.Identity(), nn.Identity(), nn.Identity()
+    return model
+
+
 def network_to_onnx(model: MiniSegNet) -> onnx.ModelProto:
     """The bare network: input ``normalized`` (1, 3, H, W) float32, output ``logits``, any H, W."""
     height, width = torch.export.Dim('height', min=64, max=8192), torch.export.Dim('width', min=64, max=8192)
@@ -82,7 +110,7 @@ def network_to_onnx(model: MiniSegNet) -> onnx.ModelProto:
         warnings.simplefilter('ignore')
         logging.getLogger('torch.onnx').setLevel(logging.ERROR)
         program = torch.onnx.export(
-            model.eval(),
+            fold_norms(model),
             (example,),
             input_names=['normalized'],
             output_names=['logits'],

@@ -1,20 +1,20 @@
 """Export a checkpoint to one ONNX file that takes the camera's pixels, checked against PyTorch before it is kept.
 
 minisegnet export runs/first/best.safetensors --output robot.onnx
+minisegnet export runs/first/best.safetensors --output robot_int8.onnx --int8 --calibration venue_images
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from jsonargparse import ArgumentParser
-from numpy.typing import NDArray
 
 from minisegnet_core.cli import command
-from minisegnet_core.data.dataset import read_image
-from minisegnet_core.errors import ModelError
+from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.inference.int8 import MAXIMUM_DROP
 
 CHECK_IMAGES = 8
 """Images taken of --check-images, and scenes rendered where none are given."""
@@ -22,7 +22,7 @@ CHECK_IMAGES = 8
 
 @command
 def main(argv: Sequence[str], prog: str) -> int:
-    parser = ArgumentParser(prog=prog, description=__doc__)
+    parser = ArgumentParser(prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('checkpoint', type=str, help='best.safetensors or last.ckpt of a training')
     parser.add_argument('--output', type=str, required=True, help='the ONNX file to write')
     parser.add_argument(
@@ -36,12 +36,39 @@ def main(argv: Sequence[str], prog: str) -> int:
         action='store_true',
         help='write the checkpoint beside it too, ending in .safetensors, with half-precision weights, to go on from',
     )
+    int8 = parser.add_argument_group('int8')
+    int8.add_argument('--int8', action='store_true', help='quantize to int8, the fastest with OpenVINO (needs nncf)')
+    int8.add_argument(
+        '--calibration',
+        type=str,
+        default=None,
+        help='data set, or folder of images, like those of the match (default: rendered scenes)',
+    )
+    int8.add_argument('--calibration-images', type=int, default=100, help='how many of them (default: 100)')
+    int8.add_argument(
+        '--validation',
+        type=str,
+        default=None,
+        help='data set on which float32 and int8 are compared (default: that of --calibration, else rendered scenes)',
+    )
+    int8.add_argument('--validation-images', type=int, default=100, help='how many of them (default: 100)')
+    int8.add_argument(
+        '--max-drop', type=float, default=MAXIMUM_DROP, help=f'mean IoU it may lose (default: {MAXIMUM_DROP:g})'
+    )
     arguments = parser.parse_args(list(argv))
+    checkpoint, output = Path(arguments.checkpoint), Path(arguments.output)
+    if arguments.int8:
+        return _export_int8(arguments, checkpoint, output)
+    if arguments.calibration or arguments.validation:
+        raise ConfigurationError('--calibration and --validation go with --int8 only')
     from minisegnet_core.inference.export import export_onnx
+    from minisegnet_core.inference.pictures import folder_images, rendered
 
-    images = _read_images(Path(arguments.check_images)) if arguments.check_images else _render_images()
-    output = Path(arguments.output)
-    agreement = export_onnx(Path(arguments.checkpoint), output, half=not arguments.float32, images=images)
+    if arguments.check_images:
+        images = folder_images(Path(arguments.check_images), CHECK_IMAGES)
+    else:
+        images = [image for image, _ in rendered(CHECK_IMAGES)]
+    agreement = export_onnx(checkpoint, output, half=not arguments.float32, images=images)
     print(
         f'{output} ({output.stat().st_size / 1e6:.1f} MB): agrees with PyTorch on {agreement:.3%} of the label pixels '
         f'of {len(images)} images'
@@ -49,21 +76,33 @@ def main(argv: Sequence[str], prog: str) -> int:
     if arguments.half_checkpoint:
         from minisegnet_core.checkpoint import load_checkpoint, save_checkpoint
 
-        save_checkpoint(output.with_suffix('.safetensors'), *load_checkpoint(arguments.checkpoint), half=True)
+        save_checkpoint(output.with_suffix('.safetensors'), *load_checkpoint(checkpoint), half=True)
         print(output.with_suffix('.safetensors'))
     return 0
 
 
-def _read_images(folder: Path) -> list[NDArray[np.uint8]]:
-    paths = sorted(p for p in folder.glob('*') if p.suffix.lower() in ('.jpg', '.jpeg', '.png'))
-    if not paths:
-        raise ModelError(f'--check-images {folder} holds no .jpg or .png')
-    step = max(1, len(paths) // CHECK_IMAGES)
-    return [read_image(path) for path in paths[::step][:CHECK_IMAGES]]
+def _export_int8(arguments: argparse.Namespace, checkpoint: Path, output: Path) -> int:
+    if arguments.check_images or arguments.float32 or arguments.half_checkpoint:
+        raise ConfigurationError('--check-images, --float32 and --half-checkpoint do not go with --int8')
+    if arguments.calibration_images < 1 or arguments.validation_images < 1:
+        raise ConfigurationError('--calibration-images and --validation-images must be at least 1')
+    from minisegnet_core.checkpoint import load_checkpoint
+    from minisegnet_core.inference.int8 import export_int8
+    from minisegnet_core.inference.pictures import calibration_images, labelled_images
 
-
-def _render_images() -> list[NDArray[np.uint8]]:
-    from minisegnet_core.scenes import SceneConfig, render_scene
-
-    config = SceneConfig.from_preset('mixed')
-    return [render_scene(config, 0, index).image for index in range(CHECK_IMAGES)]
+    classes = load_checkpoint(checkpoint)[1].classes  # a missing checkpoint is told before anything is rendered
+    source = arguments.calibration
+    labelled = arguments.validation or (source if source and (Path(source) / 'dataset.yaml').is_file() else None)
+    agreement = export_int8(
+        checkpoint,
+        output,
+        calibration_images(source, arguments.calibration_images),
+        labelled_images(labelled, arguments.validation_images, classes),
+        arguments.max_drop,
+    )
+    print(
+        f'{output} ({output.stat().st_size / 1e6:.1f} MB): mean IoU {agreement.mean_iou:.4f}, float32 '
+        f'{agreement.reference_mean_iou:.4f} on {agreement.images} images; {agreement.label_agreement:.2%} of the '
+        f'labels are equal, the ball moved by {agreement.ball_shift:.2f} px at the median of {agreement.balls}'
+    )
+    return 0

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from minisegnet_core.classes import ClassSet
 from minisegnet_core.errors import ConfigurationError, ModelError
+from minisegnet_core.inference.engine import Precision
 from minisegnet_core.preprocessing import FORMAT
 
 METADATA_PROPS = 14
@@ -68,6 +69,29 @@ def classes_of(path: Path) -> ClassSet:
         return ClassSet.from_list(json.loads(metadata['classes']))
     except (KeyError, json.JSONDecodeError, ConfigurationError) as error:
         raise ModelError(f'the metadata of {path} is damaged: {error}') from error
+
+
+def is_int8(path: Path) -> bool:
+    """Whether the file's convolutions are quantized to int8.
+
+    Raises:
+        ModelError: the file is missing or no ONNX file.
+    """
+    return read_metadata(path).get('precision') == 'int8'
+
+
+def check_precision(path: Path, precision: Precision | None) -> None:
+    """A file is either int8 or not; an engine cannot change that.
+
+    Raises:
+        ModelError: ``precision`` asks for the other kind.
+    """
+    if precision is None:
+        return
+    if is_int8(path) and precision != 'int8':
+        raise ModelError(f'{path} is an int8 model, it cannot run in {precision}; give its float file')
+    if not is_int8(path) and precision == 'int8':
+        raise ModelError(f'{path} is no int8 model; make one with `minisegnet export CHECKPOINT --output F --int8`')
 
 
 def _varint(file: BinaryIO) -> int:

@@ -1,7 +1,8 @@
-"""Runs an exported ONNX file with OpenVINO (Intel and ARM CPUs)."""
+"""Runs an exported ONNX file with OpenVINO (Intel, AMD and ARM CPUs; Intel GPUs and NPUs)."""
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from pathlib import Path
 
@@ -10,49 +11,92 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from minisegnet_core.errors import ModelError
-from minisegnet_core.inference.engine import ImageSize, Order, Precision
-from minisegnet_core.inference.onnx_metadata import classes_of
+from minisegnet_core.inference.engine import Device, ImageSize, Order, Precision, cache_directory
+from minisegnet_core.inference.onnx_metadata import check_precision, classes_of, is_int8
+from minisegnet_core.inference.processor import processor
 
 COMPILED_KEPT = 3
 """Compiled networks kept: one per (image size, order, network size). Cameras seldom have more than one."""
 
-_OPENVINO_PRECISIONS = {'float32': 'f32', 'bfloat16': 'bf16', 'float16': 'f16'}
+HINTS: dict[Precision, str] = {'float32': 'f32', 'bfloat16': 'bf16', 'float16': 'f16', 'int8': 'f32'}
+"""OpenVINO's INFERENCE_PRECISION_HINT. It says nothing of int8, which is in the file; float32 is for what is left."""
+
+READ_BACK: dict[str, Precision] = {'float32': 'float32', 'bfloat16': 'bfloat16', 'float16': 'float16'}
+
+CONVOLUTIONS = ('Convolution', 'Deconvolution')
+DEVICE_NAMES = {'auto': 'CPU', 'cpu': 'CPU', 'gpu': 'GPU', 'npu': 'NPU'}
 
 
 class OpenVinoEngine:
     """See :class:`~minisegnet_core.inference.engine.Engine`.
 
-    Compiles for each image size it meets: fixed sizes run faster than dynamic ones.
+    Compiles for each image size it meets: fixed sizes run faster than dynamic ones. What it compiled is kept in
+    :func:`cache_directory`, so that the next start is faster.
 
     Args:
         path: ONNX file of ``minisegnet export``.
         threads: CPU threads, at least 1.
-        precision: of the arithmetic; set and read back, since OpenVINO by itself takes bfloat16 where the CPU has it.
+        precision: of the arithmetic; None: int8 where the file is, else bfloat16 where the CPU multiplies in it
+            (float16 on a GPU or NPU), else float32. Set and read back: OpenVINO by itself takes what it likes.
+        device: ``auto`` is the CPU; ``gpu`` and ``npu`` fall back to it with a note where there is none.
+        cache: whether compiled networks are kept on disk.
 
     Raises:
-        ModelError: the file is missing, damaged or not ours.
+        ModelError: the file is missing, damaged or not ours, or cannot run in this precision here.
     """
 
     name = 'openvino'
 
-    def __init__(self, path: Path, threads: int = 1, precision: Precision = 'float32') -> None:
+    def __init__(
+        self,
+        path: Path,
+        threads: int = 1,
+        precision: Precision | None = None,
+        device: Device = 'auto',
+        *,
+        cache: bool = True,
+    ) -> None:
         self._core = ov.Core()
-        self._path = path
         try:
-            model = self._core.read_model(path)
+            self._model = self._core.read_model(path)
         except RuntimeError as error:
             raise ModelError(f'OpenVINO cannot read {path}: {str(error).strip().splitlines()[-1]}') from error
         self.classes = classes_of(path)
-        if {output.get_any_name() for output in model.outputs} != {'labels', 'probabilities'}:
+        if {output.get_any_name() for output in self._model.outputs} != {'labels', 'probabilities'}:
             raise ModelError(f'{path} has not the outputs labels and probabilities; make it with `minisegnet export`')
-        self._properties = {
+        check_precision(path, precision)
+        self.device = DEVICE_NAMES[device]
+        self.notes: tuple[str, ...] = ()
+        present = self._core.available_devices
+        if self.device not in {name.split('.')[0] for name in present}:
+            self.notes = (f'OpenVINO finds no {self.device} here, only {", ".join(present)}; it runs on the CPU',)
+            self.device = 'CPU'
+        self.precision: Precision = precision or ('int8' if is_int8(path) else self._native())
+        self._properties: dict[str, object] = {
             'PERFORMANCE_HINT': 'LATENCY',
-            'INFERENCE_NUM_THREADS': threads,
-            'NUM_STREAMS': 1,
-            'INFERENCE_PRECISION_HINT': _OPENVINO_PRECISIONS[precision],
+            'INFERENCE_PRECISION_HINT': HINTS[self.precision],
         }
-        self.precision: Precision = precision
+        if self.device == 'CPU':
+            self._properties |= {'INFERENCE_NUM_THREADS': threads, 'NUM_STREAMS': 1}
+        self._set_cache(cache)
         self._requests: OrderedDict[tuple[int, int, Order, ImageSize], ov.InferRequest] = OrderedDict()
+
+    def _native(self) -> Precision:
+        if self.device != 'CPU':
+            return 'float16'
+        return 'bfloat16' if processor().native_bfloat16 else 'float32'
+
+    def _set_cache(self, cache: bool) -> None:
+        if not cache:
+            return
+        folder = cache_directory('openvino')
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK):
+                raise PermissionError(f'{folder} cannot be written')
+            self._core.set_property({'CACHE_DIR': str(folder)})
+        except OSError as error:  # a full or read-only disk costs the time of compiling, no more
+            self.notes = (*self.notes, f'compiled networks are not kept: {error}')
 
     def infer(
         self, image: NDArray[np.uint8], order: Order, network_size: ImageSize
@@ -70,14 +114,37 @@ class OpenVinoEngine:
         return request.get_tensor('labels').data, request.get_tensor('probabilities').data
 
     def _compile(self, width: int, height: int, order: Order, network_size: ImageSize) -> ov.InferRequest:
-        model = self._core.read_model(self._path)
+        model = self._model.clone()
         _specialize(model, (width, height), order, network_size)
         model.reshape({'image': [height, width, 3]})
-        compiled = self._core.compile_model(model, 'CPU', self._properties)
-        actual = compiled.get_property('INFERENCE_PRECISION_HINT').to_string()
-        if actual != self._properties['INFERENCE_PRECISION_HINT']:
-            raise ModelError(f'OpenVINO computes in {actual}, not in {self.precision} as it was told')
+        try:
+            compiled = self._core.compile_model(model, self.device, self._properties)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ModelError(f'OpenVINO cannot compile the model for {self.device}: {reason}') from error
+        self._check_precision(compiled)
         return compiled.create_infer_request()
+
+    def _check_precision(self, compiled: ov.CompiledModel) -> None:
+        wanted = 'float32' if self.precision == 'int8' else self.precision
+        hint = compiled.get_property('INFERENCE_PRECISION_HINT').to_string()
+        actual = READ_BACK.get(hint) or {short: name for name, short in HINTS.items() if name != 'int8'}.get(hint, hint)
+        if actual != wanted:
+            raise ModelError(f'OpenVINO computes in {actual} on this {self.device}, not in {wanted} as it was told')
+        # The hint says what was agreed; the compiled convolutions say what happens. Only the CPU tells their names.
+        kernels = convolution_kernels(compiled) if self.device == 'CPU' else []
+        if self.precision == 'int8' and kernels and not any('i8' in kernel.lower() for kernel in kernels):
+            raise ModelError(f'OpenVINO runs none of the int8 convolutions in int8 on this {self.device}')
+
+
+def convolution_kernels(compiled: ov.CompiledModel) -> list[str]:
+    """Names of the kernels that run the convolutions, such as ``jit_avx2_I8`` or ``brgconv_avx2_f32``."""
+    kernels = []
+    for operation in compiled.get_runtime_model().get_ops():
+        info = operation.get_rt_info()
+        if 'layerType' in info and info['layerType'].astype(str) in CONVOLUTIONS:
+            kernels.append(str(info['primitiveType'].astype(str)))
+    return kernels
 
 
 def _specialize(model: ov.Model, image_size: ImageSize, order: Order, network_size: ImageSize) -> None:

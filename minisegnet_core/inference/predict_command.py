@@ -8,21 +8,26 @@ Writes OUTPUT/labels/<name>.png (class ids on the label grid), OUTPUT/prediction
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 from jsonargparse import ArgumentParser
 from tqdm import tqdm
 
+from minisegnet_core.classes import ClassSet
 from minisegnet_core.cli import command
 from minisegnet_core.data.dataset import write_image
 from minisegnet_core.errors import SourceError
 from minisegnet_core.frames import Frame, open_frames
 from minisegnet_core.inference.arguments import add_model_arguments, segmenter_of
+from minisegnet_core.inference.overlap import WrittenBehind, made_ahead
 from minisegnet_core.inference.segmenter import Segmentation
 from minisegnet_core.video import VideoWriter
 from minisegnet_core.visualization import draw_overlay, enlarge_labels
@@ -49,30 +54,57 @@ def main(argv: Sequence[str], prog: str) -> int:
     segmenter = segmenter_of(arguments)
     output = Path(arguments.output)
     (output / 'labels').mkdir(parents=True, exist_ok=True)
-    video: VideoWriter | None = None
-    count = 0
-    try:
-        with (output / 'predictions.jsonl').open('w') as lines:
-            for frame in tqdm(frames, desc='predict', unit='frame'):
+    busy_ms, count, began, ended = 0.0, 0, 0.0, 0.0
+    # After Ctrl-C or a damaged frame, what was done is written to its end and stays usable.
+    with Writer(output, segmenter.classes, arguments.full_size, arguments.overlay) as writer:
+        with WrittenBehind(writer.write) as behind, contextlib.closing(made_ahead(frames)) as ahead:
+            for frame in tqdm(ahead, total=len(frames), desc='predict', unit='frame'):
                 result = segmenter.run(frame.image)
-                width, height = result.image_size
-                labels = (
-                    enlarge_labels(result.label_image, width, height) if arguments.full_size else result.label_image
-                )
-                write_image(output / 'labels' / f'{frame.name}.png', np.ascontiguousarray(labels))
-                lines.write(json.dumps(prediction_record(frame, result)) + '\n')
-                if arguments.overlay:
-                    picture = draw_overlay(frame.image, result.label_image, segmenter.classes, result.balls[:1])
-                    video = video or VideoWriter(output / 'overlay.mp4', (width, height), VIDEO_RATE)
-                    video.write(picture)
+                if count:  # the first image is when the engine compiles
+                    busy_ms += result.engine_ms
+                else:
+                    began = time.perf_counter()
+                behind.put((frame, result))
                 count += 1
-    finally:  # after Ctrl-C or a damaged frame, what was done stays usable
-        if video is not None:
-            video.close()
+        ended = time.perf_counter()
     if not count:
         raise SourceError(f'{arguments.source} gave no frame')
-    print(f'{count} frames by {segmenter.engine}, model {segmenter.model_hash}: {output}')
+    print(f'{count} frames by {segmenter.engine} {segmenter.precision}, model {segmenter.model_hash}: {output}')
+    if count > 1 and ended > began:
+        rate, share = (count - 1) / (ended - began), busy_ms / 1e3 / (ended - began)
+        print(f'{rate:.1f} frames/s; the network worked {share:.0%} of the time')
     return 0
+
+
+class Writer:
+    """Writes label images, predictions.jsonl and the overlay video into a folder; a context that finishes them."""
+
+    def __init__(self, output: Path, classes: ClassSet, full_size: bool, overlay: bool) -> None:
+        self._output, self._classes, self._full_size, self._overlay = output, classes, full_size, overlay
+        self._lines = (output / 'predictions.jsonl').open('w')
+        self._video: VideoWriter | None = None
+
+    def write(self, done: tuple[Frame, Segmentation]) -> None:
+        """Writes one frame's results."""
+        frame, result = done
+        width, height = result.image_size
+        labels = enlarge_labels(result.label_image, width, height) if self._full_size else result.label_image
+        write_image(self._output / 'labels' / f'{frame.name}.png', np.ascontiguousarray(labels))
+        self._lines.write(json.dumps(prediction_record(frame, result)) + '\n')
+        if self._overlay:
+            picture = draw_overlay(frame.image, result.label_image, self._classes, result.balls[:1])
+            self._video = self._video or VideoWriter(self._output / 'overlay.mp4', (width, height), VIDEO_RATE)
+            self._video.write(picture)
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lines.close()
+        if self._video is not None:
+            self._video.close()
 
 
 def prediction_record(frame: Frame, result: Segmentation) -> dict[str, Any]:

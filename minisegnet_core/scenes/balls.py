@@ -1,4 +1,4 @@
-"""Balls: patterns on a sphere, their exact outline through the lens, their truth."""
+"""Balls: their exact outline through the lens, their light, their truth."""
 
 from __future__ import annotations
 
@@ -11,109 +11,26 @@ from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.scenes.camera import Camera
-from minisegnet_core.scenes.config import BallSettings
-from minisegnet_core.scenes.ground import linear
 from minisegnet_core.scenes.light import Light
-from minisegnet_core.scenes.shading import turned
+from minisegnet_core.scenes.patterns import BallLook, turned
+from minisegnet_core.scenes.sensor import streak
 from minisegnet_core.scenes.solids import Canvas
 from minisegnet_core.scenes.viewport import Viewport
 
 Floats = NDArray[np.float32]
 Vector = NDArray[np.float64]
-_GOLDEN = (1 + math.sqrt(5)) / 2
-
-
-def _icosahedron() -> tuple[Floats, Floats]:
-    """(12, 3) unit corners and (20, 3) unit face centres: a classic ball's pentagons and hexagons."""
-    corners = np.array([p for a in (-1, 1) for b in (-_GOLDEN, _GOLDEN) for p in ((0, a, b), (a, b, 0), (b, 0, a))])
-    corners /= np.linalg.norm(corners[0])
-    edge = min(float(np.linalg.norm(corners[0] - c)) for c in corners[1:])
-    faces = [
-        corners[i] + corners[j] + corners[k]
-        for i in range(12)
-        for j in range(i)
-        for k in range(j)
-        if max(np.linalg.norm(corners[a] - corners[b]) for a, b in ((i, j), (j, k), (i, k))) < edge * 1.01
-    ]
-    centers = np.array(faces)
-    return corners.astype(np.float32), (centers / np.linalg.norm(centers[0])).astype(np.float32)
-
-
-_PENTAGONS, _HEXAGONS = _icosahedron()
-
-
-@dataclass(frozen=True)
-class BallLook:
-    """A ball's pattern and colours (linear RGB); ``waves`` (n, 4) directions and phases of printed patterns."""
-
-    pattern: str
-    base: Floats
-    mark: Floats
-    third: Floats
-    size: float
-    gloss: float
-    waves: Floats
-
-    def paint(self, n: Floats) -> Floats:
-        """(m, 3) colours at (3, m) unit vectors in the ball's frame."""
-        count = n.shape[1]
-        color: Floats = np.repeat(self.base[None], count, axis=0)
-        if self.pattern == 'plain':
-            return color
-        corners = turned(_PENTAGONS, n)
-        near = corners.max(axis=0)
-        if self.pattern in ('classic', 'paneled'):
-            faces = np.partition(turned(_HEXAGONS, n), 18, axis=0)[-2:]
-            pentagon = near * np.float32(self.size) > faces[1]
-            seam = np.minimum(faces[1] - faces[0], np.abs(near * np.float32(self.size) - faces[1])) < 0.02
-            color[seam] *= np.float32(0.6)
-            if self.pattern == 'classic':
-                color[pentagon] = self.mark
-            else:
-                color[pentagon & (corners.argmax(axis=0) % 2 == 0)] = self.mark
-            return color
-        field = np.zeros(count, np.float32)
-        for wave in self.waves:
-            field += np.sin(turned(wave[None, :3], n)[0] + wave[3])
-        color[field > self.size] = self.mark
-        color[field < -1.35 * self.size - 0.6] = self.third
-        # Printed balls keep some order: their patches sit around the corners of an icosahedron.
-        color[near < 0.80] = self.base
-        return color
 
 
 @dataclass(frozen=True)
 class BallBody:
-    """A ball in the scene: centre and radius in metres (field frame), its turn (3, 3), its look."""
+    """A ball in the scene: centre and radius in metres (field frame), its turn (3, 3), its look; blur: length, in its
+    own radii, and angle of the streak that its motion leaves in the image."""
 
     center: Vector
     radius: float
     turn: Vector
     look: BallLook
-
-
-def sample_look(settings: BallSettings, rng: np.random.Generator) -> BallLook:
-    """Draws a ball's look."""
-    pattern = str(settings.patterns[int(rng.integers(len(settings.patterns)))])
-    white = linear(float(rng.uniform(0, 360)), float(rng.uniform(0, 0.1)), float(rng.uniform(0.75, 1.0)))
-    dark = linear(float(rng.uniform(0, 360)), float(rng.uniform(0, 0.6)), float(rng.uniform(0.02, 0.3)))
-    hue = float(rng.choice([rng.uniform(0, 50), rng.uniform(45, 62), rng.uniform(190, 350)]))
-    vivid = linear(hue, float(rng.uniform(0.6, 1)), float(rng.uniform(0.5, 1)))
-    base, mark = white, dark
-    if pattern in ('plain', 'paneled'):
-        base = vivid
-        mark = white if rng.random() < 0.5 else dark
-    elif rng.random() < 0.2:
-        mark = vivid
-    return BallLook(
-        pattern=pattern,
-        base=base,
-        mark=mark,
-        third=vivid if rng.random() < 0.5 else dark,
-        size=float(rng.uniform(0.98, 1.05)) if pattern != 'printed' else float(rng.uniform(0.3, 1.0)),
-        gloss=float(rng.uniform(0, 0.4)),
-        waves=np.hstack([rng.normal(0, 4.0, (5, 3)), rng.uniform(0, 6.3, (5, 1))]).astype(np.float32),
-    )
+    blur: tuple[float, float] = (0.0, 0.0)
 
 
 def outline(body: BallBody, camera: Camera, corners: int = 720) -> Vector | None:
@@ -148,50 +65,99 @@ def _area_and_centroid(polygon: Vector) -> tuple[float, float, float]:
 @dataclass(frozen=True)
 class DrawnBall:
     """A ball as drawn: its window, the share of every pixel that it covers and nothing nearer hides, and where its
-    pixel centres are (both (h, w)); ``depth`` metres along the ray, huge beside the ball."""
+    pixel centres are (both (h, w)); ``polygon``: of its outline, None where the lens does not see all of it."""
 
     body: BallBody
     window: tuple[slice, slice]
     share: Floats
     centers: NDArray[np.bool_]
-    depth: Floats
+    polygon: Vector | None
 
 
 def draw_ball(body: BallBody, canvas: Canvas, view: Viewport, light: Light, level: Floats) -> DrawnBall | None:
     """Draws a ball where nothing nearer stands; None where the image does not reach it."""
-    window = view.window(body.center, body.radius)
+    polygon = outline(body, view.camera)
+    window = view.window(body.center, body.radius) if polygon is None else _window(polygon, view)
     if window is None:
         return None
     height, width = (side.stop - side.start for side in window)
-    factor = 5 if height * width < 1500 else 3 if height * width < 8000 else 2 if height * width < 50000 else 1
-    rays = view.oversampled(window, factor)
-    rays /= np.sqrt((rays * rays).sum(axis=0))
-    hit, inward = _hit(body, view, rays)
-    cover = cv2.resize(hit.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    factor = 5 if height * width < 1000 else 3 if height * width < 5000 else 1
+    centers, inward = _hit(body, view, view.rays[:, window[0], window[1]])
+    if factor == 1:
+        rays, hit, cover = view.rays[:, window[0], window[1]], *_analytic(body, centers, inward)
+    else:
+        rays = view.oversampled(window, factor)
+        rays /= np.sqrt((rays * rays).sum(axis=0))
+        hit, inward = _hit(body, view, rays)
+        cover = cv2.resize(hit.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     if not hit.any():
         return None
     offset = (body.center - view.camera.position).astype(np.float32)
     radius = np.float32(body.radius)
-    directions = rays[:, hit]
+    inside = np.flatnonzero(hit)
+    directions = np.stack([plane.reshape(-1)[inside] for plane in rays])
     toward = turned(offset[None], directions)[0]
-    distance = toward - np.sqrt(np.maximum(radius * radius - inward[hit], 0))
+    distance = toward - np.sqrt(np.maximum(radius * radius - inward.reshape(-1)[inside], 0))
     normals = (directions * distance - offset[:, None]) / radius
     color = body.look.paint(turned(body.turn.astype(np.float32), normals))
     color *= _lit(body.look, normals, directions, light, level)
-    full = np.zeros((*hit.shape, 3), np.float32)
-    full[hit] = color
-    # Mean over the covered sub-pixels, brought back from the mean over all.
-    mean = cv2.resize(full, (width, height), interpolation=cv2.INTER_AREA)
-    depth = np.where(cover > 0, np.float32(np.linalg.norm(offset)), np.inf).astype(np.float32)
+    mean = np.zeros((*hit.shape, 3), np.float32)
+    mean.reshape(-1, 3)[inside] = color
+    if factor > 1:  # over all sub-pixels, those beside the ball count as black
+        mean = np.asarray(cv2.resize(mean, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+    else:
+        mean *= cv2.merge([cover, cover, cover])
+    depth = np.float32(np.linalg.norm(offset))
     clear = canvas.depth[window] > depth - radius * np.float32(0.5)
     share = np.where(clear, cover, 0).astype(np.float32)
-    target = canvas.light[window]
-    target *= (1 - share)[..., None]
-    target += mean * clear[..., None]
-    centers, _ = _hit(body, view, view.rays[:, window[0], window[1]])
+    _composite(canvas.light, window, share, mean * clear[..., None], body.blur)
     centers &= clear
-    canvas.depth[window][centers] = depth[centers]
-    return DrawnBall(body, window, share, centers, depth)
+    canvas.depth[window][centers] = depth
+    return DrawnBall(body, window, share, centers, polygon)
+
+
+def _composite(
+    light: Floats, window: tuple[slice, slice], share: Floats, color: Floats, blur: tuple[float, float]
+) -> None:
+    """Lays colours, multiplied with their share of each pixel, over the light; smeared along a streak."""
+    length = blur[0] * min(share.shape) / 2
+    if length > 1:
+        kernel = streak(min(length, 40.0), blur[1])
+        margin = kernel.shape[0] // 2
+        top, left = (min(margin, side.start) for side in window)
+        bottom, right = (min(margin, most - side.stop) for side, most in zip(window, light.shape, strict=False))
+        share, color = (
+            cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_CONSTANT) for part in (share, color)
+        )
+        share, color = (cv2.filter2D(part, -1, kernel, borderType=cv2.BORDER_CONSTANT) for part in (share, color))
+        window = (
+            slice(window[0].start - top, window[0].stop + bottom),
+            slice(window[1].start - left, window[1].stop + right),
+        )
+    target = light[window]
+    rest = 1 - share
+    target *= cv2.merge([rest, rest, rest])
+    target += color
+
+
+def _window(polygon: Vector, view: Viewport) -> tuple[slice, slice] | None:
+    """The rows and columns that an outline reaches, and one more."""
+    (left, top), (right, bottom) = polygon.min(axis=0), polygon.max(axis=0)
+    height, width = view.camera.height, view.camera.width
+    rows = slice(max(math.floor(top) - 1, 0), min(math.ceil(bottom) + 2, height))
+    columns = slice(max(math.floor(left) - 1, 0), min(math.ceil(right) + 2, width))
+    return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
+
+
+def _analytic(body: BallBody, centers: NDArray[np.bool_], inward: Floats) -> tuple[NDArray[np.bool_], Floats]:
+    """Where a large ball covers some of a pixel, and how much: its edge is straight within one."""
+    away = np.sqrt(inward)
+    across = cv2.Sobel(away, cv2.CV_32F, 1, 0, ksize=1, scale=0.5, borderType=cv2.BORDER_REPLICATE)
+    along = cv2.Sobel(away, cv2.CV_32F, 0, 1, ksize=1, scale=0.5, borderType=cv2.BORDER_REPLICATE)
+    slope = np.maximum(np.sqrt(across * across + along * along), 1e-7)
+    cover = np.clip((np.float32(body.radius) - away) / slope + np.float32(0.5), 0, 1)
+    cover[~centers & (away < np.float32(0.5 * body.radius))] = 0  # behind the eye
+    return cover > 0, cover
 
 
 def _hit(body: BallBody, view: Viewport, rays: Floats) -> tuple[NDArray[np.bool_], Floats]:
@@ -245,15 +211,14 @@ def _darken(light: Floats, factor: Floats) -> None:
     light *= cv2.merge([factor, factor, factor])
 
 
-def truth(drawn: DrawnBall, hidden: Floats, camera: Camera) -> BallTruth | None:
+def truth(drawn: DrawnBall, hidden: Floats) -> BallTruth | None:
     """The truth of a drawn ball; ``hidden`` (H, W): share of each pixel that nets cover in front of it.
 
     None where none of it is visible, or the lens does not see its whole outline.
     """
-    polygon = outline(drawn.body, camera)
-    if polygon is None:
+    if drawn.polygon is None:
         return None
-    area, x, y = _area_and_centroid(polygon)
+    area, x, y = _area_and_centroid(drawn.polygon)
     rows, columns = drawn.window
     share = drawn.share * (1 - hidden[drawn.window])
     seen = float(share.sum())

@@ -76,7 +76,10 @@ class Camera:
         # Without the tangential part first, then Newton's steps on the whole model.
         ratio = _invert(radius, self._bend, edge) / np.maximum(radius, 1e-12)
         a, b = xd * ratio, yd * ratio
-        for _ in range(4 if p1 or p2 else 0):
+        worst = np.inf if p1 or p2 else 0.0
+        for _ in range(6):
+            if worst < 1e-5:  # its square is left after that step
+                break
             s, ab = a * a + b * b, a * b
             radial = 1 + s * (k1 + s * (k2 + s * k3))
             slope = 2 * (k1 + s * (2 * k2 + s * 3 * k3))
@@ -87,6 +90,7 @@ class Camera:
             along_b = radial + b * b * slope + 6 * p1 * b + 2 * p2 * a
             scale = 1 / np.maximum(along_a * along_b - across * across, 0.01)
             a, b = a - (along_b * miss_a - across * miss_b) * scale, b - (along_a * miss_b - across * miss_a) * scale
+            worst = max(float(np.abs(miss_a).max(initial=0)), float(np.abs(miss_b).max(initial=0)))
         # The tangential part may lead past what the lens can see, and from there anywhere.
         ratio = edge / np.maximum(np.hypot(a, b), edge)
         a, b = a * ratio, b * ratio

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from minisegnet_core.scenes import actors
+from minisegnet_core.scenes import actors, people, robots
 from minisegnet_core.scenes.actors import Actor
 from minisegnet_core.scenes.balls import BallBody
 from minisegnet_core.scenes.camera import Camera
@@ -97,10 +97,10 @@ class Casting:
 
     def _robot(self, x: float, y: float) -> Actor:
         rolling = self.wheels and self.rng.random() < 0.85
-        return actors.wheeled(x, y, self.rng) if rolling else actors.humanoid(x, y, self.rng)
+        return robots.wheeled(x, y, self.rng) if rolling else robots.humanoid(x, y, self.rng)
 
     def _person(self, x: float, y: float) -> Actor:
-        return actors.person(x, y, self.rng)
+        return people.person(x, y, self.rng)
 
     def _furniture(self, x: float, y: float) -> Actor:
         return actors.furniture(x, y, self.rng)

@@ -21,7 +21,7 @@ from minisegnet_core.scenes.fields import FREE_FIELD, FieldDimensions
 from minisegnet_core.scenes.settings import Range, chance, choice, choices, number, span, text
 
 FIELD_NAMES = ('kid', 'adult', 'humanoid2018', 'spl', 'msl', 'free')
-PATTERNS = ('classic', 'printed', 'plain', 'paneled')
+PATTERNS = ('classic', 'printed', 'plain', 'paneled', 'white')
 LABEL_CHOICES = ('background', 'field', 'ignore')
 
 
@@ -48,28 +48,31 @@ class CameraSettings:
     """Where the camera is and through which lens it looks."""
 
     height: Range = span(0.4, 1.4, (0.05, 10), 'm', 'height over ground')
-    pitch: Range = span(-5, 60, (-60, 89), 'deg', 'tilt below the horizontal of the optical axis')
+    pitch: Range = span(-12, 60, (-60, 89), 'deg', 'tilt below the horizontal of the optical axis')
     roll: Range = span(-12, 12, (-90, 90), 'deg', 'roll while walking')
     tumble: float = chance(0.06, 'share of scenes where the robot stumbles: pitch up to 85, roll up to 45 degrees')
     field_of_view: Range = span(55, 110, (20, 180), 'deg', 'horizontal, of radial-tangential lenses')
-    fisheye: float = chance(0.3, 'share of equidistant fisheye lenses')
+    fisheye: float = chance(0.35, 'share of equidistant fisheye lenses')
     fisheye_field_of_view: Range = span(90, 180, (40, 220), 'deg', 'horizontal, of fisheye lenses')
     barrel: Range = span(
         -0.34, 0.04, (-0.6, 0.3), '1', 'k1 of radial-tangential lenses; eased until it can be inverted'
     )
     tangential: Range = span(-0.004, 0.004, (-0.05, 0.05), '1', 'p1 and p2')
     off_center: float = number(0.04, (0, 0.3), 'share of width', 'largest shift of the principal point, each axis')
-    image_circle: float = chance(0.25, 'share of fisheye lenses whose image circle ends inside the image')
+    image_circle: float = chance(0.4, 'share of fisheye lenses whose image circle ends inside the image')
 
 
 @dataclass(frozen=True)
 class TurfSettings:
     """The playing surface and what lies around it."""
 
-    hue: Range = span(68, 172, (0, 360), 'deg', 'hue: 70 yellow-green, 120 green, 165 blue-green')
-    saturation: Range = span(0.3, 0.95, (0, 1), 'share', 'saturation')
-    value: Range = span(0.25, 0.75, (0.02, 1), 'share', 'brightness before light')
+    hue: Range = span(68, 172, (0, 360), 'deg', 'hue: 70 yellow-green, 120 green, 165 blue-green; mostly the middle')
+    saturation: Range = span(0.25, 0.92, (0, 1), 'share', 'saturation; mostly the middle')
+    value: Range = span(0.2, 0.75, (0.02, 1), 'share', 'brightness before light')
+    odd: float = chance(0.12, 'share of fields of another colour: nearly grey, brownish, bluish, very dark or bleached')
     blades: Range = span(0.03, 0.6, (0, 2), 'share', 'contrast of blades and pile; small ones more often')
+    lean: Range = span(0.0, 0.5, (0, 0.95), 'share', 'how much brighter pile is that leans away from the eye')
+    marks: Range = span(0.0, 0.12, (0, 1), 'share', 'contrast of scuffs, footprints and unevenness')
     patches: Range = span(0.0, 0.3, (0, 2), 'share', 'contrast of large patches')
     patch_hue: float = number(18.0, (0, 90), 'deg', 'how far the patches may differ in hue')
     stripes: float = chance(0.2, 'share of fields with mown stripes or lanes of carpet')
@@ -85,7 +88,11 @@ class LineSettings:
 
     brightness: Range = span(0.35, 1.0, (0.05, 2), '1', 'reflectance of the lines')
     wear: Range = span(0.0, 0.65, (0, 1), 'share', 'how much of the colour is gone, in blotches')
+    faint: float = chance(0.35, 'share of fields whose lines hide only a part of the turf, everywhere')
+    cover: Range = span(0.25, 0.9, (0.05, 1), 'share', 'how much of the turf faint lines hide')
     softness: Range = span(0.0, 0.014, (0, 0.1), 'm', 'soft edge of chalk and paint')
+    speckle: Range = span(0.0, 0.9, (0, 3), 'share', 'how unevenly single blades carry the colour, seen from near')
+    fuzz: Range = span(0.0, 0.01, (0, 0.05), 'm', "by how much blades fray the lines' edges")
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,10 @@ class BallSettings:
     none: float = chance(0.08, 'share of scenes without a ball')
     more: float = chance(0.15, 'share of scenes with two or three balls')
     distance: Range = span(0.25, 9.0, (0.05, 40), 'm', 'distance on the ground, drawn evenly in its logarithm')
-    patterns: tuple[str, ...] = choices(('classic', 'printed', 'plain', 'paneled'), PATTERNS, 'looks drawn from')
+    patterns: tuple[str, ...] = choices(
+        ('classic', 'classic', 'printed', 'printed', 'white', 'plain', 'paneled'), PATTERNS, 'looks drawn from'
+    )
+    blurred: float = chance(0.08, 'share of balls blurred by their own motion')
     hidden: float = chance(0.15, 'share of balls that something stands before')
     lifted: float = chance(0.05, 'share of balls in the air, up to .5 m')
 
@@ -122,14 +132,14 @@ class ThingSettings:
 
     goals: float = chance(0.85, 'share of scenes with goals')
     nets: float = chance(0.75, 'share of goals with nets')
-    near_net: float = chance(0.05, 'share of scenes seen through a net close to the lens')
+    near_net: float = chance(0.06, 'share of scenes seen through a net close to the lens')
     colored_posts: float = chance(0.12, 'share of goals that are not white')
     robots: Range = span(0, 5, (0, 40), 'count', 'robots on the field')
     people: Range = span(0, 3, (0, 40), 'count', 'referees and handlers on or beside the field')
     bystanders: Range = span(0, 6, (0, 80), 'count', 'people, robots and furniture beside the field')
     close_actor: float = chance(0.15, 'share of scenes with a robot or a leg within 1.2 m')
     at_ball: float = chance(0.25, 'share of balls at which a robot or a person stands')
-    own_robot: float = chance(0.3, "share of scenes with parts of the camera's own robot in view")
+    own_robot: float = chance(0.35, "share of scenes with parts of the camera's own robot in view")
     distractors: Range = span(0, 5, (0, 80), 'count', 'white, round, ball- and line-coloured things off the field')
 
 
@@ -156,8 +166,10 @@ class SensorSettings:
     burnt_brightness: Range = span(0.5, 1.0, (0.1, 5), '1', "the field's mean in burnt-out images")
     white_balance: Range = span(-0.3, 0.3, (-2, 2), 'log2', 'error of the red and blue gain, each')
     cast: float = chance(0.15, 'share of images with a strong cast: three times the error')
-    saturation: Range = span(0.65, 1.35, (0, 3), '1', 'colour processing')
+    saturation: Range = span(0.55, 1.25, (0, 3), '1', 'colour processing')
     gamma: Range = span(1.7, 2.5, (1, 4), '1', 'of the tone curve')
+    rim: float = number(40.0, (0.7, 400), 'px', "most over which light fades at the rim of the lens's image circle")
+    veil: Range = span(-0.25, 0.35, (-1, 5), 'share', "flare added to all, of the field's mean; below 0: black level")
     vignetting: Range = span(0.0, 0.6, (0, 1), 'share', 'light lost in the corners')
     focus: Range = span(0.35, 1.1, (0, 10), 'px', "sigma of the lens's blur")
     defocus: float = chance(0.12, 'share of images out of focus: up to four times as much')

@@ -22,8 +22,8 @@ def goals(field: FieldDimensions, settings: ThingSettings, rng: np.random.Genera
     white = rng.random() >= settings.colored_posts
     saturation = float(rng.uniform(0, 0.08) if white else rng.uniform(0.6, 1))
     color = linear(float(rng.uniform(0, 360)), saturation, float(rng.uniform(0.6, 1)))
-    look = Surface(color, gloss=float(rng.uniform(0, 0.3)))
-    thin = Surface(color if rng.random() < 0.6 else linear(0, 0, 0.2))
+    look = Surface(color, gloss=float(rng.uniform(0, 0.3)), detail=0.06)
+    thin = Surface(color if rng.random() < 0.6 else linear(0, 0, 0.2), detail=0.06)
     radius = float(rng.uniform(0.04, 0.06))
     has_net = rng.random() < settings.nets
     solids: list[Capsule] = []

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from minisegnet_core.scenes import goals
 from minisegnet_core.scenes.actors import Actor
-from minisegnet_core.scenes.balls import BallBody, sample_look
+from minisegnet_core.scenes.balls import BallBody
 from minisegnet_core.scenes.camera import Camera, horizontal_focal_length, invertible, pose
 from minisegnet_core.scenes.casting import Casting, ahead, boards
 from minisegnet_core.scenes.config import CameraSettings, SceneConfig
@@ -20,6 +20,7 @@ from minisegnet_core.scenes.hall import Hall, sample_hall
 from minisegnet_core.scenes.light import Light, sample_light
 from minisegnet_core.scenes.nets import Net
 from minisegnet_core.scenes.ownbody import own_body
+from minisegnet_core.scenes.patterns import sample_look
 from minisegnet_core.scenes.sensor import Sensor, sample_sensor
 from minisegnet_core.scenes.solids import Solid
 from minisegnet_core.scenes.viewport import BEYOND
@@ -174,7 +175,10 @@ def _balls(config: SceneConfig, ground: Ground, camera: Camera, rng: np.random.G
             in_view = -10 < u < camera.width + 10 and -10 < v < camera.height + 10
             apart = all(float(np.linalg.norm(center - other.center)) > radius + other.radius for other in balls)
             if left < x < right and bottom < y < top and in_view and apart:
-                balls.append(BallBody(center, radius, _turn(rng), sample_look(settings, rng)))
+                look = sample_look(settings, rng)
+                streak = (float(rng.uniform(0.3, 1.5)), float(rng.uniform(0, math.pi)))
+                blur = streak if rng.random() < settings.blurred else (0.0, 0.0)
+                balls.append(BallBody(center, radius, _turn(rng), look, blur))
                 break
     return balls
 

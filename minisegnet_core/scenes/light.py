@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,22 +59,30 @@ class Light:
         level = 1 + np.float32(self.unevenness) * noise.sample(noise.tile(3, 1.6), x, y, 24.0, self.shift)
         if self.slope != (0.0, 0.0):
             level *= np.exp(np.clip(x * np.float32(self.slope[0]) + y * np.float32(self.slope[1]), -2.5, 1.2))
-        result = np.maximum(level, 0.15)[..., None] * self.ambient
-        result += self.key * np.float32(self.direction[2])
+        np.maximum(level, np.float32(0.15), out=level)
+        # Channel by channel: NumPy is slow where the last axis has three elements.
+        planes = [level * self.ambient[c] + self.key[c] * np.float32(self.direction[2]) for c in range(3)]
         for spot in self.spots:
-            square = ((x - np.float32(spot.x)) ** 2 + (y - np.float32(spot.y)) ** 2) / np.float32(spot.size**2)
-            result += (1 / (1 + square * square))[..., None] * spot.color
+            square = ((x - np.float32(spot.x)) ** 2 + (y - np.float32(spot.y)) ** 2) * np.float32(1 / spot.size**2)
+            square *= square
+            square += 1
+            np.reciprocal(square, out=square)
+            for channel in range(3):
+                planes[channel] += square * spot.color[channel]
         for strip in self.strips:
             along = x * np.float32(strip.normal[0]) + y * np.float32(strip.normal[1])
             if strip.period:
                 along = np.mod(along, np.float32(strip.period))
-            inside = np.clip((along - strip.start) / strip.softness, 0, 1)
-            inside *= np.clip((strip.end - along) / strip.softness, 0, 1)
-            result *= 1 + inside[..., None] * (strip.factor - 1)
-        return np.asarray(result, np.float32)
+            inside = np.clip((along - np.float32(strip.start)) * np.float32(1 / strip.softness), 0, 1)
+            inside *= np.clip((np.float32(strip.end) - along) * np.float32(1 / strip.softness), 0, 1)
+            for channel in range(3):
+                planes[channel] *= 1 + inside * (strip.factor[channel] - 1)
+        return np.asarray(cv2.merge(planes), np.float32)
 
     def at(self, places: Sequence[tuple[float, float]]) -> Floats:
         """(n, 3) light on the ground at n places, metres."""
+        if not places:
+            return np.zeros((0, 3), np.float32)
         points = np.array(places, np.float32).reshape(1, -1, 2)
         light = self.on_ground(np.ascontiguousarray(points[..., 0]), np.ascontiguousarray(points[..., 1]))
         return np.asarray(light[0], np.float32)

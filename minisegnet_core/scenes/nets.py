@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,22 +32,30 @@ class Net:
     sag: float
     color: Floats
 
+    def bounds(self) -> tuple[Vector, float]:
+        """Centre and radius of a sphere around it."""
+        radius = max(math.hypot(*(self.along + self.up)), math.hypot(*(self.along - self.up))) / 2
+        return self.corner + (self.along + self.up) / 2, radius
+
     def draw(self, canvas: Canvas, view: Viewport, level: Floats, hidden: Floats) -> None:
         """Lays the net over the image where nothing nearer stands; ``hidden`` (H, W) keeps the share of each pixel
         that threads cover."""
-        middle = self.corner + (self.along + self.up) / 2
-        radius = float(np.linalg.norm(self.along + self.up)) / 2
-        window = view.window(middle, max(radius, float(np.linalg.norm(self.along - self.up)) / 2))
-        if window is None:
-            return
+        window = view.window(*self.bounds())
+        if window is not None:
+            self.draw_in(window, canvas, view, level, hidden)
+
+    def draw_in(
+        self, around: tuple[slice, slice], canvas: Canvas, view: Viewport, level: Floats, hidden: Floats
+    ) -> None:
+        """As :meth:`draw`, within a window that holds the net."""
         square = np.cross(self.along, self.up)
-        length = float(np.linalg.norm(square))
+        length = math.hypot(*square)
         if length < 1e-9:
             return
         normal = (square / length).astype(np.float32)
         offset = self.corner - view.camera.position
         lift = np.float32(normal @ offset)
-        wide, high = float(np.linalg.norm(self.along)), float(np.linalg.norm(self.up))
+        wide, high = math.hypot(*self.along), math.hypot(*self.up)
         # Edges may not be square to each other (side nets lean): solve for both coordinates at once.
         gram = np.array([[self.along @ self.along, self.along @ self.up], [self.along @ self.up, self.up @ self.up]])
         weights = (np.linalg.inv(gram) @ np.stack([self.along, self.up])).astype(np.float32)
@@ -63,10 +72,10 @@ class Net:
             inside = (s > -margin_s) & (s < 1 + margin_s) & (t > -margin_t) & (t < 1 + margin_t)
             return np.asarray(inside & (distance > 0) | (np.abs(flat) < 0.02))
 
-        window = view.tighten(window, meets)
+        window = view.tighten(around, meets)
         if window is None:
             return
-        flat, s, t = products(view.rays_last[window], normal, *weights)
+        flat, s, t = products(view.rays[:, window[0], window[1]], normal, *weights)
         with np.errstate(divide='ignore', invalid='ignore'):
             distance = lift / flat
             s *= distance
@@ -74,23 +83,28 @@ class Net:
             t *= distance
             t -= start[1]
         hit = (distance > 0.03) & (distance < canvas.depth[window]) & (s >= 0) & (s <= 1) & (t >= 0) & (t <= 1)
-        rows, columns = np.nonzero(hit)
-        if rows.size == 0:
+        inside = np.flatnonzero(hit)
+        if inside.size == 0:
             return
-        at, slope, s, t = (plane[rows, columns] for plane in (distance, np.abs(flat), s, t))
+        at, slope, s, t = (plane.reshape(-1)[inside] for plane in (distance, np.abs(flat), s, t))
         u, v = s * np.float32(wide), t * np.float32(high)
-        if self.sag:
-            wave = np.float32(self.sag)
-            u, v = u + wave * np.sin(v * 5 + u), v + wave * np.sin(u * 4)
-        if self.diagonal:
-            u, v = (u + v) * np.float32(0.7071), (u - v) * np.float32(0.7071)
         size = at * np.float32(view.pixel) / np.maximum(np.sqrt(slope), 0.2)
-        cover = 1 - (1 - self._threads(u, size)) * (1 - self._threads(v, size))
-        color = canvas.light[window]
-        before = color[rows, columns]
-        color[rows, columns] = before + cover[:, None] * (self.color * level - before)
-        share = hidden[window]
-        share[rows, columns] = 1 - (1 - share[rows, columns]) * (1 - cover)
+        if float(size.min()) > 1.5 * self.mesh:  # far: a veil
+            cover = np.full(size.size, 1 - (1 - self.thread / self.mesh) ** 2, np.float32)
+        else:
+            if self.sag:
+                wave = np.float32(self.sag)
+                u, v = u + wave * np.sin(v * 5 + u), v + wave * np.sin(u * 4)
+            if self.diagonal:
+                u, v = (u + v) * np.float32(0.7071), (u - v) * np.float32(0.7071)
+            cover = 1 - (1 - self._threads(u, size)) * (1 - self._threads(v, size))
+        columns = window[1].stop - window[1].start
+        pixels = (window[0].start + inside // columns) * canvas.depth.shape[1] + window[1].start + inside % columns
+        color = canvas.light.reshape(-1, 3)
+        before = color[pixels]
+        color[pixels] = before + cover[:, None] * (self.color * level - before)
+        share = hidden.reshape(-1)
+        share[pixels] = 1 - (1 - share[pixels]) * (1 - cover)
 
     def _threads(self, position: Floats, size: Floats) -> Floats:
         mesh, half = np.float32(self.mesh), np.float32(self.thread / 2)

@@ -52,6 +52,33 @@ def blades(kind: int) -> Floats:
     return np.asarray(picture / picture.std(), np.float32)
 
 
+@lru_cache(maxsize=4)
+def marks(kind: int) -> Floats:
+    """A (TILE, TILE) tile of what is seen on turf between blades and patches: clouds, scuffs, footprints, waves."""
+    rng = np.random.default_rng([981, kind])
+    if kind == 0:
+        return tile(8, 0.5)
+    picture = np.zeros((TILE, TILE), np.float32)
+    if kind == 3:  # waves of pile, where the carpet was rolled or brushed
+        return tile(14, 0.9, 4.0)
+    for _ in range(260 if kind == 1 else 420):
+        x, y, turn, shade = rng.uniform(0, TILE), rng.uniform(0, TILE), rng.uniform(0, 360), rng.uniform(-1.6, 0.7)
+        bend, reach = rng.uniform(10, 50), rng.uniform(8, 60)
+        for sx in (0, TILE):
+            for sy in (0, TILE):
+                center = (int(x) - sx, int(y) - sy)
+                if kind == 1:  # scuffs of wheels and shoes: thin arcs, mostly dark
+                    axes = (int(reach), int(reach * 0.7))
+                    cv2.ellipse(picture, center, axes, turn, 0, bend, float(shade), 1, cv2.LINE_AA)
+                else:  # footprints: small blots, bright and dark
+                    axes = (3 + int(bend / 8), 2 + int(bend / 16))
+                    cv2.ellipse(picture, center, axes, turn, 0, 360, float(shade), -1, cv2.LINE_AA)
+    picture = cv2.GaussianBlur(picture, (0, 0), 1.0 if kind == 1 else 2.0, borderType=cv2.BORDER_REFLECT)
+    picture += 0.25 * tile(8, 0.5)
+    picture -= picture.mean()
+    return np.asarray(picture / picture.std(), np.float32)
+
+
 @lru_cache(maxsize=1)
 def grain() -> Floats:
     """White noise (1400000,) float32, standard deviation 1, for sensors; three times the pixels of VGA and some."""
@@ -83,4 +110,5 @@ def sample(field: Floats, x: Floats, y: Floats, scale: float, shift: NDArray[np.
     vi &= size - 1
     vi *= size
     vi += ui
-    return np.asarray(field.ravel()[vi], np.float32)
+    # Wrapping is never needed here, but faster than the check of every index against the size.
+    return np.asarray(np.take(field, vi, mode='wrap'), np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,17 +12,21 @@ from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.classes import IGNORE, SOCCER
-from minisegnet_core.scenes import balls, ground
+from minisegnet_core.scenes import balls, painting
 from minisegnet_core.scenes.camera import Camera
 from minisegnet_core.scenes.config import SceneConfig
 from minisegnet_core.scenes.layout import Scene, sample_own_body, sample_scene
-from minisegnet_core.scenes.solids import Canvas, Solid
-from minisegnet_core.scenes.viewport import FAR_AWAY, Viewport
+from minisegnet_core.scenes.solids import Canvas, Capsule, Solid
+from minisegnet_core.scenes.viewport import FAR_AWAY, STEP, Viewport
 
 Floats = NDArray[np.float32]
 BACKGROUND, BALL, LINE, FIELD = (SOCCER.names.index(name) for name in ('background', 'ball', 'line', 'field'))
 TALLEST = 1.6
 """Metres; radius of a sphere, 1 m over the ground, that holds any robot or person."""
+
+
+DARKEST = 0.1
+"""Share of light; what is darker at the rim of a lens's image circle is background."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +72,22 @@ def render(
     drawn = [ball for ball in candidates if ball is not None]
     hidden = np.zeros(canvas.depth.shape, np.float32)
     nets = sorted(scene.nets, key=lambda n: -float(np.linalg.norm(n.corner + n.along / 2 - camera.position)))
-    for net, level in zip(nets, _levels(scene, [n.corner for n in nets]), strict=True):
-        net.draw(canvas, view, level, hidden)
-    if view.valid is not None:
-        canvas.light[~view.valid] = 0
-        hidden[~view.valid] = 1
-    labels = _labels(config, view, painted, canvas, drawn, hidden)
-    truths = [balls.truth(ball, hidden, camera) for ball in drawn]
+    bounds = [net.bounds() for net in nets]
+    windows = view.windows(np.array([b[0] for b in bounds]).reshape(-1, 3), np.array([b[1] for b in bounds]))
+    for net, level, (top, bottom, left, right) in zip(
+        nets, _levels(scene, [n.corner for n in nets]), windows, strict=True
+    ):
+        if top < bottom and left < right:
+            net.draw_in((slice(top, bottom), slice(left, right)), canvas, view, level, hidden)
+    if view.rim is not None:
+        bright = np.clip(view.rim * np.float32(1 / scene.sensor.rim), 0, 1)
+        canvas.light *= cv2.merge([bright, bright, bright])
+        beyond = bright < DARKEST
+        hidden[beyond] = 1
+    labels = _labels(config, painted, canvas, drawn, hidden)
+    if view.rim is not None:
+        labels[beyond] = BACKGROUND
+    truths = [balls.truth(ball, hidden) for ball in drawn]
     exposure = _exposure(scene, canvas, painted)
     image = scene.sensor.expose(canvas.light, exposure, rng)
     return LabelledImage(image, labels, tuple(t for t in truths if t is not None), camera)
@@ -85,24 +99,29 @@ def _levels(scene: Scene, places: Sequence[NDArray[np.float64]]) -> Floats:
 
 
 def _draw_solids(scene: Scene, view: Viewport, canvas: Canvas, own: tuple[Solid, ...]) -> None:
-    for solid, level in zip(scene.structure, _levels(scene, [s.bounds()[0] for s in scene.structure]), strict=True):
-        canvas.draw(solid, view, scene.light, level)
-    for actor, level in zip(scene.actors, scene.light.at([(a.x, a.y) for a in scene.actors]), strict=True):
-        if view.window(np.array([actor.x, actor.y, 1.0]), TALLEST) is None:
-            continue
-        for solid in actor.solids:
-            canvas.draw(solid, view, scene.light, level)
-    level = _levels(scene, [view.camera.position])[0]
-    for solid in own:
-        canvas.draw(solid, view, scene.light, level)
+    places = [(a.x, a.y) for a in scene.actors]
+    spheres = np.array([(x, y, 1.0) for x, y in places]).reshape(-1, 3)
+    windows = view.windows(spheres, np.full(len(places), TALLEST))
+    actors = [actor for actor, (top, bottom, left, right) in zip(scene.actors, windows, strict=True) if top < bottom]
+    solids = [*scene.structure, *(solid for actor in actors for solid in actor.solids), *own]
+    eye = view.camera.position
+    feet = [_foot(solid) for solid in scene.structure]
+    feet += [(actor.x, actor.y) for actor in actors for _ in actor.solids]
+    feet += [(float(eye[0]), float(eye[1])) for _ in own]
+    canvas.draw(solids, scene.light.at(feet), view, scene.light)
 
 
-def _ground_and_hall(scene: Scene, view: Viewport) -> tuple[Canvas, ground.GroundImage]:
+def _foot(solid: Solid) -> tuple[float, float]:
+    """Where a post or a board stands."""
+    x, y, _ = (solid.start + solid.end) / 2 if isinstance(solid, Capsule) else solid.center
+    return float(x), float(y)
+
+
+def _ground_and_hall(scene: Scene, view: Viewport) -> tuple[Canvas, painting.GroundImage]:
     x, y = view.coarse_x, view.coarse_y
     falling = scene.light.on_ground(x, y)
-    for actor in scene.actors:
-        _shade_foot(scene, falling, x, y, actor.x, actor.y, actor.size)
-    painted = ground.paint(scene.ground, view, falling)
+    _shade_feet(scene, view, falling)
+    painted = painting.paint(scene.ground, view, falling)
     light = painted.light
     if scene.light.gloss and scene.light.spots:
         light += view.refine(_mirrored(scene, view, falling))
@@ -118,24 +137,27 @@ def _ground_and_hall(scene: Scene, view: Viewport) -> tuple[Canvas, ground.Groun
     return Canvas(light, depth), painted
 
 
-def _shade_foot(scene: Scene, falling: Floats, x: Floats, y: Floats, foot_x: float, foot_y: float, size: float) -> None:
-    """The contact shadow under something, and its longer, fainter shadow away from the main lamp."""
-    dx = x - np.float32(foot_x)
-    dy = y - np.float32(foot_y)
-    reach = np.float32(9 * size)
-    rows, columns = np.nonzero((np.abs(dx) < reach) & (np.abs(dy) < reach))
-    if rows.size == 0:
+def _shade_feet(scene: Scene, view: Viewport, falling: Floats) -> None:
+    """Contact shadows under things, and their longer, fainter shadows away from the main lamp, on the coarse grid."""
+    if not scene.actors:
         return
-    dx, dy = dx[rows, columns], dy[rows, columns]
-    square = np.float32(size * size)
-    dark = np.float32(0.6) * np.exp(-(dx * dx + dy * dy) / square)
-    away = -scene.light.direction[:2] / max(float(np.hypot(*scene.light.direction[:2])), 1e-6)
-    along = dx * np.float32(away[0]) + dy * np.float32(away[1])
-    across = dx * np.float32(away[1]) - dy * np.float32(away[0])
-    length = size * 3 / max(float(scene.light.direction[2]), 0.35)
-    cast = np.exp(-((along - np.float32(length / 2)) ** 2) / np.float32(length**2 / 3) - across**2 / (square * 0.6))
-    shade = (1 - dark) * (1 - np.float32(scene.light.shadow_strength * 0.6) * cast)
-    falling[rows, columns] *= shade[:, None]
+    places = np.array([(actor.x, actor.y, 0.0) for actor in scene.actors])
+    sizes = np.array([actor.size for actor in scene.actors])
+    flat = max(math.hypot(*scene.light.direction[:2]), 1e-6)
+    away_x, away_y = (np.float32(-v / flat) for v in scene.light.direction[:2])
+    steep = max(float(scene.light.direction[2]), 0.35)
+    for actor, (top, bottom, left, right) in zip(scene.actors, view.windows(places, 6 * sizes), strict=True):
+        if top >= bottom or left >= right:
+            continue
+        part = slice(top // STEP, bottom // STEP + 3), slice(left // STEP, right // STEP + 3)
+        dx, dy = view.coarse_x[part] - np.float32(actor.x), view.coarse_y[part] - np.float32(actor.y)
+        square = np.float32(actor.size**2)
+        shade = 1 - np.float32(0.6) * np.exp((dx * dx + dy * dy) / -square)
+        along, across = dx * away_x + dy * away_y, dx * away_y - dy * away_x
+        length = actor.size * 3 / steep
+        cast = np.exp((along - np.float32(length / 2)) ** 2 / np.float32(-(length**2) / 3) - across**2 / (square * 0.6))
+        shade *= 1 - np.float32(scene.light.shadow_strength * 0.6) * cast
+        falling[part] *= cv2.merge([shade, shade, shade])
 
 
 def _mirrored(scene: Scene, view: Viewport, falling: Floats) -> Floats:
@@ -150,14 +172,17 @@ def _mirrored(scene: Scene, view: Viewport, falling: Floats) -> Floats:
         to_z = np.float32(-5.0 - view.camera.position[2])
         length = np.float32(np.sqrt(to_x**2 + to_y**2 + to_z**2))
         cosine = (dx * to_x + dy * to_y + dz * to_z) / length
-        result += (np.maximum(cosine, 0) ** 60 * grazing)[..., None] * spot.color
+        np.maximum(cosine, 0, out=cosine)
+        for _ in range(6):  # to the 64th power
+            cosine *= cosine
+        cosine *= grazing
+        result += cv2.merge([cosine * strength for strength in spot.color])
     return result
 
 
 def _labels(
     config: SceneConfig,
-    view: Viewport,
-    painted: ground.GroundImage,
+    painted: painting.GroundImage,
     canvas: Canvas,
     drawn: list[balls.DrawnBall],
     hidden: Floats,
@@ -179,12 +204,10 @@ def _labels(
     labels[thread] = BACKGROUND
     if things != BACKGROUND:
         labels[thread & on_field] = things
-    if view.valid is not None:
-        labels[~view.valid] = BACKGROUND
     return labels
 
 
-def _exposure(scene: Scene, canvas: Canvas, painted: ground.GroundImage) -> float:
+def _exposure(scene: Scene, canvas: Canvas, painted: painting.GroundImage) -> float:
     """Brings the mean of what cameras meter to the drawn brightness: mostly the field, some of all."""
     every = canvas.light[::8, ::8]
     field = painted.field[::8, ::8]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,7 +19,9 @@ Floats = NDArray[np.float32]
 @dataclass(frozen=True)
 class Sensor:
     """One exposure. brightness: where the field's mean goes, linear; gains: RGB; sigma, motion (pixels, radians);
-    noise: (of a dark pixel, of shot noise), linear; quality: of JPEG, 0 for none."""
+    noise: (of a dark pixel, of shot noise), linear; quality: of JPEG, 0 for none; rim: pixels over which light fades at
+    the rim of the lens's image circle; veil: light added everywhere by flare, or taken as black level, linear;
+    bleach: how much of too bright a green spills into red and blue."""
 
     brightness: float
     gains: Floats
@@ -30,30 +33,42 @@ class Sensor:
     motion: tuple[float, float]
     noise: tuple[float, float]
     quality: int
+    rim: float = 1.0
+    veil: float = 0.0
+    bleach: float = 0.0
 
     def expose(self, light: Floats, exposure: float, rng: np.random.Generator) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB of (H, W, 3) linear light, each value multiplied by ``exposure``."""
         height, width = light.shape[:2]
         light = np.minimum(light, np.float32(6 / max(exposure, 1e-6)))
         if self.motion[0] > 1:
-            light = cv2.filter2D(light, -1, _streak(*self.motion), borderType=cv2.BORDER_REPLICATE)
+            light = _smear(light, *self.motion)
         if self.sigma > 0.2:
-            light = cv2.GaussianBlur(light, (0, 0), self.sigma, borderType=cv2.BORDER_REPLICATE)
+            side = 2 * int(np.ceil(2.2 * self.sigma)) + 1
+            light = cv2.GaussianBlur(light, (side, side), self.sigma, borderType=cv2.BORDER_REPLICATE)
         gain = (self.gains * np.float32(exposure)).astype(np.float32)
         image = cv2.transform(light, np.diag(gain) @ _saturation_matrix(self.saturation))
+        if self.veil:
+            image += np.float32(self.veil)
         if self.vignetting > 0.01:
             edge = 1 - np.float32(self.vignetting) * _corners(width, height)
             image *= cv2.merge([edge, edge, edge])
         np.maximum(image, 0, out=image)
+        if self.bleach:
+            # What is too bright for one channel spills into the others: burnt-out turf is pale, not of a pure green.
+            spill = cv2.transform(image, self.bleach * np.array([[0.1, 0.8, 0.1]], np.float32))
+            spill -= np.float32(0.5 * self.bleach)
+            np.maximum(spill, 0, out=spill)
+            image += cv2.merge([spill, np.zeros_like(spill), spill])
         dark, shot = self.noise
         spread = image * np.float32(shot * shot)
         spread += np.float32(dark * dark)
-        np.sqrt(spread, out=spread)
+        cv2.sqrt(spread, dst=spread)
         spread *= noise.sensor_noise(rng, image.shape)
         image += spread
         # A table of square roots: even steps of the root resolve shadows as finely as highlights.
-        np.clip(image, 0, 1, out=image)
-        np.sqrt(image, out=image)
+        np.maximum(image, 0, out=image)
+        cv2.sqrt(image, dst=image)
         levels = cv2.convertScaleAbs(image, alpha=255.0)
         result = cv2.LUT(levels, _curve(self.gamma, self.lift))
         if self.quality:
@@ -90,6 +105,9 @@ def sample_sensor(settings: SensorSettings, width: int, rng: np.random.Generator
         motion=(length * scale, float(rng.uniform(0, np.pi))),
         noise=(floor * (0.5 if dark else 1.0), floor * float(rng.uniform(1, 4))),
         quality=int(rng.uniform(*settings.jpeg_quality)) if rng.random() < settings.jpeg else 0,
+        rim=float(np.exp(rng.uniform(np.log(0.7), np.log(settings.rim)))) * scale,
+        bleach=float(rng.uniform(0, 0.9)) if rng.random() < 0.8 else 0.0,
+        veil=brightness * float(rng.uniform(*settings.veil)) * float(rng.random() < 0.4),
     )
 
 
@@ -113,14 +131,30 @@ def _curve(gamma: float, lift: float) -> NDArray[np.uint8]:
     return np.asarray(np.round((lift + (1 - lift) * roots ** np.float32(2 / gamma)) * 255), np.uint8)
 
 
-def _streak(length: float, angle: float) -> Floats:
+def _smear(light: Floats, length: float, angle: float) -> Floats:
+    """Motion blur. A long streak is made of three short ones end to end, which is several times as fast."""
+    if length > 5:
+        x, y = round(length / 3 * float(np.cos(angle))), round(length / 3 * float(np.sin(angle)))
+        height, width = light.shape[:2]
+        wide = cv2.copyMakeBorder(light, abs(y), abs(y), abs(x), abs(x), cv2.BORDER_REPLICATE)
+        total = light.copy()
+        for sign in (-1, 1):
+            top, left = abs(y) + sign * y, abs(x) + sign * x
+            total += wide[top : top + height, left : left + width]
+        total *= np.float32(1 / 3)
+        light, length = total, length / 3
+    return np.asarray(cv2.filter2D(light, -1, streak(length, angle), borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+def streak(length: float, angle: float) -> Floats:
     """A kernel that averages along a line through its centre, so that labels stay in the middle of the streak."""
     size = 2 * int(np.ceil(length / 2)) + 1
     kernel = np.zeros((size, size), np.float32)
     middle = size // 2
-    for step in np.linspace(-length / 2, length / 2, 4 * size):
-        x, y = middle + step * np.cos(angle), middle + step * np.sin(angle)
-        x0, y0 = int(np.floor(x)), int(np.floor(y))
+    cosine, sine = math.cos(angle), math.sin(angle)
+    for step in np.linspace(-length / 2, length / 2, 4 * size).tolist():
+        x, y = middle + step * cosine, middle + step * sine
+        x0, y0 = math.floor(x), math.floor(y)
         for dy in (0, 1):
             for dx in (0, 1):
                 if 0 <= y0 + dy < size and 0 <= x0 + dx < size:

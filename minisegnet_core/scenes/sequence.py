@@ -108,7 +108,7 @@ class SceneSequence:
                 turn = turn @ _roll(direction, rolled / ball.radius)
             x = _fold(float(position[0]), left + ball.radius, right - ball.radius)
             y = _fold(float(position[1]), bottom + ball.radius, top - ball.radius)
-            yield dataclasses.replace(ball, center=np.array([x, y, ball.center[2]]), turn=turn)
+            yield dataclasses.replace(ball, center=np.array([x, y, ball.center[2]]), turn=turn, blur=(0.0, 0.0))
 
 
 def render_sequence(config: SceneConfig, seed: int, count: int, rate: float) -> Iterator[LabelledImage]:

@@ -6,7 +6,10 @@ import json
 import multiprocessing
 import os
 import signal
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +18,8 @@ from typing import Any, TypeVar
 import cv2
 
 from minisegnet_core.ball import BallTruth
-from minisegnet_core.data.dataset import DatasetWriter, write_sample
-from minisegnet_core.errors import DatasetError
+from minisegnet_core.data.writer import DatasetWriter, write_sample
+from minisegnet_core.errors import ConfigurationError, DatasetError
 from minisegnet_core.scenes.config import SceneConfig
 from minisegnet_core.scenes.renderer import LabelledImage, render_scene
 from minisegnet_core.scenes.sequence import SceneSequence
@@ -24,6 +27,8 @@ from minisegnet_core.scenes.sequence import SceneSequence
 RECORD = 'synthesize.json'
 START = 1_700_000_000_000_000_000
 """Nanoseconds; stamp of the first frame of a sequence. Not 0, which ROS takes for "no stamp"."""
+AHEAD = 4
+"""Images that each worker may be ahead of the one that is waited for."""
 T = TypeVar('T')
 Progress = Callable[[Iterable[T], int, int], Iterable[T]]
 
@@ -80,7 +85,12 @@ def _start_child(series: Series) -> None:
 
 @contextmanager
 def mapped(series: Series, work: Callable[[int], T], indices: list[int], workers: int) -> Iterator[Iterator[T]]:
-    """``work`` on every index, in order, in this process or in ``workers`` others."""
+    """``work`` on every index, in order, in this process or in ``workers`` others.
+
+    Raises:
+        ConfigurationError: the other processes ended before their work was done, as they do under a script that has no
+            main guard, since each of them imports it.
+    """
     if workers <= 1 or len(indices) < 2:
         threads = cv2.getNumThreads()
         start_worker(series)
@@ -92,12 +102,30 @@ def mapped(series: Series, work: Callable[[int], T], indices: list[int], workers
     # Each worker is one process on one core; libraries that start threads of their own would make them compete.
     for name in ('OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS', 'MKL_NUM_THREADS'):
         os.environ.setdefault(name, '1')
-    pool = multiprocessing.get_context('spawn').Pool(min(workers, len(indices)), _start_child, (series,))
+    workers = min(workers, len(indices))
+    spawn = multiprocessing.get_context('spawn')
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_child, initargs=(series,))
     try:
-        yield pool.imap(work, indices, chunksize=1)
+        yield _in_order(pool, work, indices, AHEAD * workers)
+    except BrokenProcessPool as error:
+        raise ConfigurationError(
+            f'the {workers} worker processes ended before their work was done. A script must do its work under '
+            "`if __name__ == '__main__':`, since each worker imports it; where that is not the cause, memory may have "
+            'run out: fewer --workers need less'
+        ) from error
     finally:
-        pool.terminate()
-        pool.join()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_order(pool: ProcessPoolExecutor, work: Callable[[int], T], indices: list[int], ahead: int) -> Iterator[T]:
+    """Results in the order of their indices; at most ``ahead`` are waited for at once, and kept in memory."""
+    waiting: deque[Future[T]] = deque()
+    for index in indices:
+        waiting.append(pool.submit(work, index))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def check_record(folder: Path, description: dict[str, Any]) -> None:

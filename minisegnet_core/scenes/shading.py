@@ -1,13 +1,15 @@
-"""Surfaces of solid things, and how light falls on them."""
+"""Surfaces of solid things, and how light falls on them: all visible points of a scene in one pass."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.scenes import noise
+from minisegnet_core.scenes import noise, prints
 from minisegnet_core.scenes.light import Light
 
 Floats = NDArray[np.float32]
@@ -15,88 +17,129 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Surface:
-    """Look of a solid: RGB reflectance, a second colour for its pattern ('', 'stripes', 'blotches'), and gloss.
+    """Look of a solid: RGB reflectance, a second colour for what is printed on it, and gloss.
 
-    detail: contrast of folds, dirt and fine structure; period: of stripes, metres, and what tells blotches apart.
+    print: name in :data:`prints.NAMES`, '' for none; detail: contrast of folds, dirt and fine structure; period: size
+    of one repetition of the print, metres, and what tells one cloth from another.
     """
 
     color: Floats
     other: Floats | None = None
-    pattern: str = ''
+    print: str = ''
     period: float = 0.1
     gloss: float = 0.0
     detail: float = 0.25
 
 
-def shade(
-    surface: Surface, normals: Floats, along: Floats, points: Floats, directions: Floats, light: Light, level: Floats
-) -> Floats:
-    """(n, 3) linear light from n points of a surface.
+@dataclass(frozen=True)
+class Points:
+    """n visible points, sorted by solid.
+
+    counts: (solids,) how many of each; normals, directions: (3, n) unit vectors, the latter from the eye; across,
+    along: (n,) metres on the surface; x, y, z: (n,) metres in the field frame.
+    """
+
+    counts: NDArray[np.intp]
+    normals: Floats
+    directions: Floats
+    across: Floats
+    along: Floats
+    x: Floats
+    y: Floats
+    z: Floats
+
+    def spread(self, values: Sequence[float] | NDArray[Any]) -> NDArray[Any]:
+        """(n,) values of (solids,) ones."""
+        return np.repeat(np.asarray(values), self.counts)
+
+
+def shade(surfaces: Sequence[Surface], levels: Floats, points: Points, light: Light) -> list[Floats]:
+    """Linear light from points: (n,) each of red, green, blue.
 
     Args:
-        normals: (3, n) unit vectors, field frame.
-        along: (n,) metres along the thing's axis, for stripes.
-        points: (3, n) metres from the thing's centre.
-        directions: (3, n) unit vectors from the eye.
+        surfaces: of all solids.
+        levels: (solids, 3) light on the ground around them.
+        points: what is seen.
         light: of the scene.
-        level: (3,) light on the ground there.
     """
-    # Light from above and its echo from the floor, stronger on what looks up; then the main lamp.
-    diffuse = np.float32(0.42) + np.float32(0.22) * normals[2]
-    facing = np.maximum(turned(light.direction.astype(np.float32)[None], normals)[0], 0)
+    nx, ny, nz = points.normals
+    color = np.array([s.color for s in surfaces], np.float32)
+    other = np.array([s.color if s.other is None else s.other for s in surfaces], np.float32)
+    lamp = light.direction.astype(np.float32)
+    facing = nx * lamp[0]
+    facing += ny * lamp[1]
+    facing += nz * lamp[2]
+    gloss = points.spread(np.array([s.gloss for s in surfaces], np.float32))
+    spot = _highlight(points, facing, lamp)
+    spot *= gloss
+    # Light from above and its echo from the floor, stronger on what looks up; little of it reaches corners near the
+    # ground. Then the main lamp.
+    diffuse = nz * np.float32(0.22)
+    diffuse += np.float32(0.42)
+    corner = points.z * np.float32(5)
+    corner += np.float32(0.45)
+    diffuse *= np.clip(corner, 0.3, 1, out=corner)
+    np.maximum(facing, 0, out=facing)
     facing *= np.float32(0.75)
-    second = _pattern(surface, along, points)
-    if surface.detail:
-        # Folds and fine structure; what is smooth as plastic looks like no robot and no shirt.
-        shift = np.array([surface.period * 7, surface.gloss])
-        across = points[0] + np.float32(0.7) * points[1]
-        grain = noise.sample(noise.tile(13, 0.7), across, points[2], 0.5, shift) * np.float32(surface.detail)
-        grain += 1
-        np.clip(grain, 0.15, 2, out=grain)
-        diffuse *= grain
-        facing *= grain
-    spot = _highlight(surface, normals, directions, light) if surface.gloss else None
-    result = np.empty((along.size, 3), np.float32)
-    # Channel by channel: NumPy is slow where the last axis has three elements.
+    grain = _folds(surfaces, points)
+    diffuse *= grain
+    facing *= grain
+    printed = _printed(surfaces, points)
+    result = []
     for channel in range(3):
-        lit = diffuse * level[channel]
+        level = points.spread(levels[:, channel])
+        lit = diffuse * level
         lit += facing * light.key[channel]
-        if second is not None and surface.other is not None:
-            lit *= np.where(second, surface.other[channel], surface.color[channel])
-        else:
-            lit *= surface.color[channel]
-        if spot is not None:
-            lit += spot * (light.key[channel] + level[channel])
-        result[:, channel] = lit
+        base = points.spread(color[:, channel])
+        if printed is not None:
+            base += printed * (points.spread(other[:, channel]) - base)
+        lit *= base
+        level += light.key[channel]
+        level *= spot
+        lit += level
+        result.append(lit)
     return result
 
 
-def _pattern(surface: Surface, along: Floats, points: Floats) -> NDArray[np.bool_] | None:
-    """Where the second colour is; None without one."""
-    if not surface.pattern or surface.other is None:
+def _folds(surfaces: Sequence[Surface], points: Points) -> Floats:
+    """(n,) factors of folds and fine structure; what is smooth as plastic looks like no robot and no shirt."""
+    detail = points.spread(np.array([s.detail for s in surfaces], np.float32))
+    shift = points.spread(np.array([s.period * 7 % 1 for s in surfaces], np.float32))
+    across = points.x + points.y * np.float32(0.7)
+    across += shift
+    grain = noise.sample(noise.tile(13, 0.7), across, points.z + shift, 0.5, np.zeros(2))
+    grain *= detail
+    grain += 1
+    return np.asarray(np.clip(grain, 0.15, 2, out=grain), np.float32)
+
+
+def _printed(surfaces: Sequence[Surface], points: Points) -> Floats | None:
+    """(n,) share of the second colour, 0..1; None where nothing is printed on anything."""
+    if not any(s.print for s in surfaces):
         return None
-    if surface.pattern == 'stripes':
-        return np.asarray(np.mod(along, np.float32(surface.period)) > surface.period / 2)
-    shift = np.array([surface.period, 0.3])
-    return np.asarray(noise.sample(noise.tile(12, 0.9), points[0] + points[1], points[2], 1.2, shift) > 0.4)
+    kinds = np.array([prints.NAMES.index(s.print) for s in surfaces])
+    scale = np.array([1 / max(s.period, 1e-3) for s in surfaces], np.float32)
+    with_print = points.spread(kinds > 0)
+    some = np.flatnonzero(with_print)
+    scale = points.spread(scale)[some]
+    result = np.zeros(with_print.size, np.float32)
+    result[some] = prints.sample(points.spread(kinds)[some], points.across[some] * scale, points.along[some] * scale)
+    return result
 
 
-def _highlight(surface: Surface, normals: Floats, directions: Floats, light: Light) -> Floats:
+def _highlight(points: Points, facing: Floats, lamp: Floats) -> Floats:
     """The main lamp's mirror image: the 16th power of the cosine, by squaring four times."""
-    lamp = light.direction.astype(np.float32)[None]
-    twice = 2 * (normals[0] * directions[0] + normals[1] * directions[1] + normals[2] * directions[2])
-    spot = turned(lamp, directions)[0] - twice * turned(lamp, normals)[0]
+    (nx, ny, nz), (dx, dy, dz) = points.normals, points.directions
+    twice = nx * dx
+    twice += ny * dy
+    twice += nz * dz
+    twice *= 2
+    twice *= facing
+    spot = dx * lamp[0]
+    spot += dy * lamp[1]
+    spot += dz * lamp[2]
+    spot -= twice
     np.maximum(spot, 0, out=spot)
     for _ in range(4):
         spot *= spot
-    spot *= np.float32(surface.gloss)
     return np.asarray(spot, np.float32)
-
-
-def turned(matrix: Floats, vectors: Floats) -> Floats:
-    """(m, n) products of an (m, 3) matrix with (3, n) vectors, without BLAS: its threads would compete with the other
-    workers, and the bytes of an image must not depend on their number."""
-    result: Floats = matrix[:, :1] * vectors[0]
-    result += matrix[:, 1:2] * vectors[1]
-    result += matrix[:, 2:] * vectors[2]
-    return result

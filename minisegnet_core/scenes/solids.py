@@ -1,71 +1,35 @@
-"""Solid shapes drawn by casting rays at them: capsules, boxes, ellipsoids. A depth buffer decides what hides what.
+"""Solid shapes drawn by casting rays at them. A depth buffer decides what hides what; shading comes last, once a pixel.
 
-Casting at the rays of every pixel keeps outlines right under every lens, and labels exact at pixel centres.
+Casting at the rays of every pixel keeps outlines right under every lens, and labels exact at pixel centres. Each solid
+is held by a few spheres, and only pixels whose rays pass one of these are tried. Small windows, which are most, are
+tried all together as pairs of a pixel and a solid, since calls would cost more than their pixels.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minisegnet_core.scenes.intersections import Box, Boxes, Capsule, Capsules, Ellipsoid, Ellipsoids, Solid
 from minisegnet_core.scenes.light import Light
-from minisegnet_core.scenes.shading import Surface, shade, turned
-from minisegnet_core.scenes.viewport import FAR_AWAY, Viewport, products
+from minisegnet_core.scenes.shading import Points, shade
+from minisegnet_core.scenes.viewport import Viewport
 
+__all__ = ['Box', 'Canvas', 'Capsule', 'Ellipsoid', 'Solid']
 Floats = NDArray[np.float32]
-Vector = NDArray[np.float64]
 TOO_SMALL = 0.6
-"""Pixels; solids of a smaller radius are left out."""
-
-
-@dataclass(frozen=True)
-class Capsule:
-    """A cylinder with round ends, between two points (field frame, metres)."""
-
-    start: Vector
-    end: Vector
-    radius: float
-    surface: Surface
-
-    def bounds(self) -> tuple[Vector, float]:
-        """Centre and radius of a sphere around it."""
-        axis = self.end - self.start
-        return (self.start + self.end) / 2, float(np.sqrt(axis @ axis)) / 2 + self.radius
-
-
-@dataclass(frozen=True)
-class Box:
-    """A box: centre, half sizes, and the rows of ``axes`` (3, 3) its unit edges in the field frame."""
-
-    center: Vector
-    half: Vector
-    axes: Vector
-    surface: Surface
-
-    def bounds(self) -> tuple[Vector, float]:
-        """Centre and radius of a sphere around it."""
-        return self.center, float(np.sqrt(self.half @ self.half))
-
-
-@dataclass(frozen=True)
-class Ellipsoid:
-    """An ellipsoid with axes along the field's."""
-
-    center: Vector
-    half: Vector
-    surface: Surface
-
-    def bounds(self) -> tuple[Vector, float]:
-        """Centre and radius of a sphere around it."""
-        return self.center, float(self.half.max())
-
-
-Solid = Capsule | Box | Ellipsoid
+"""Pixels; solids held by a sphere of a smaller radius are left out."""
+LARGE = 6000
+"""Pixels; larger windows are tried by themselves."""
+NEAREST = np.float32(0.02)
+"""Metres; what is nearer to the eye is not seen."""
+Numbers = Capsules | Boxes | Ellipsoids
+Group = tuple[NDArray[np.intp], Numbers]
+"""Positions of solids in the list of all, and their numbers."""
+_KINDS: tuple[tuple[type[Any], type[Any]], ...] = ((Capsule, Capsules), (Box, Boxes), (Ellipsoid, Ellipsoids))
 
 
 class Canvas:
@@ -77,172 +41,138 @@ class Canvas:
         self.depth = depth
         self.solid = np.zeros(depth.shape, np.uint8)
 
-    def draw(self, solid: Solid, view: Viewport, light: Light, level: Floats) -> None:
-        """Draws a solid lit by ``light`` where the ground around it receives ``level`` (3,)."""
-        center, radius = solid.bounds()
-        away = view.camera.position - center
-        farthest = math.sqrt(away @ away) + radius
-        if radius < TOO_SMALL * view.pixel * farthest:
+    def draw(self, solids: Sequence[Solid], levels: Floats, view: Viewport, light: Light) -> None:
+        """Draws solids lit by ``light``, where the ground around them receives ``levels`` (solids, 3)."""
+        # Sorted by kind: capsules, boxes, ellipsoids.
+        order = [i for kind, _ in _KINDS for i, solid in enumerate(solids) if isinstance(solid, kind)]
+        solids, levels = [solids[i] for i in order], levels[order]
+        groups: list[Group] = []
+        for kind, table in _KINDS:
+            members = np.flatnonzero([isinstance(solid, kind) for solid in solids])
+            if members.size:
+                groups.append((members, table([solids[i] for i in members], view.camera.position)))
+        if not groups:
             return
-        window = view.window(center, radius)
-        if window is None:
+        windows = _windows(groups, view)
+        owner = np.full(self.depth.size, -1, np.int32)
+        for (members, numbers), (columns, around) in zip(groups, windows, strict=True):
+            large = _areas(around) > LARGE
+            _cast_large(members, numbers, columns[large], around[large], view, self.depth, owner)
+        found = [
+            _cast_small(members, numbers, columns[small], around[small], view, self.depth)
+            for (members, numbers), (columns, around) in zip(groups, windows, strict=True)
+            for small in [_areas(around) <= LARGE]
+        ]
+        pixels, distances, owners = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        # Far ones first: where several fall on a pixel, the last that is written stays, and that is the nearest.
+        farthest = np.argsort(-distances, kind='stable')
+        depth = self.depth.reshape(-1)
+        depth[pixels[farthest]] = distances[farthest]
+        owner[pixels[farthest]] = owners[farthest]
+        self._shade(solids, levels, groups, owner, view, light)
+
+    def _shade(
+        self,
+        solids: Sequence[Solid],
+        levels: Floats,
+        groups: Sequence[Group],
+        owner: NDArray[np.int32],
+        view: Viewport,
+        light: Light,
+    ) -> None:
+        seen = np.flatnonzero(owner >= 0)
+        if seen.size == 0:
             return
-        offset = away.astype(np.float32)
-
-        def meets(nodes: Floats, angle: float) -> NDArray[np.bool_]:
-            swollen = _swell(solid, angle * farthest)
-            if _inside(swollen, offset):
-                return np.ones(nodes.shape[:2], bool)
-            with np.errstate(invalid='ignore', divide='ignore'):
-                distance = _CAST[type(swollen)](swollen, nodes, offset)
-            return np.asarray((distance > 0) & (distance < FAR_AWAY))
-
-        if _is_slender(solid, radius):
-            window = view.tighten(window, meets)
-            if window is None:
-                return
-        rays = view.rays_last[window]
-        with np.errstate(invalid='ignore', divide='ignore'):
-            distance = _CAST[type(solid)](solid, rays, offset)
-            hit = (distance > 0.02) & (distance < self.depth[window])
-        rows, columns = np.nonzero(hit)
-        if rows.size == 0:
-            return
-        at = distance[rows, columns]
-        directions = np.ascontiguousarray(rays[rows, columns].T)
-        points = directions * at
-        points += offset[:, None]
-        normals, along = _NORMAL[type(solid)](solid, points)
-        shaded = shade(solid.surface, normals, along, points, directions, light, level)
-        self.light[window][rows, columns] = shaded
-        self.depth[window][rows, columns] = at
-        self.solid[window][rows, columns] = 1
+        # By solid, so that what belongs to a solid need not be looked up for each pixel. Solids are at most thousands.
+        order = np.argsort(owner[seen].astype(np.int16), kind='stable')
+        seen = seen[order]
+        counts = np.bincount(owner[seen], minlength=len(solids))
+        directions = np.stack([plane.reshape(-1)[seen] for plane in view.rays])
+        at = self.depth.reshape(-1)[seen]
+        x, y, z = (directions[axis] * at + view.origin[axis] for axis in range(3))
+        parts, start = [], 0
+        for members, numbers in groups:
+            of_group = counts[members]
+            part = slice(start, start + int(of_group.sum()))
+            middle = np.repeat(numbers.middle.astype(np.float32).T, of_group, axis=1)
+            table = np.repeat(numbers.normal_rows, of_group, axis=1)
+            parts.append(numbers.normal(table, x[part] - middle[0], y[part] - middle[1], z[part] - middle[2]))
+            start = part.stop
+        normals = np.concatenate([part[0] for part in parts], axis=1)
+        across, along = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
+        points = Points(counts, normals, directions, across, along, x, y, z)
+        pixels = self.light.reshape(-1, 3)
+        for channel, values in enumerate(shade([s.surface for s in solids], levels, points, light)):
+            pixels[seen, channel] = values
+        self.solid.reshape(-1)[seen] = 1
 
 
-def _is_slender(solid: Solid, bounds: float) -> bool:
-    """Whether a solid leaves most of the sphere around it (radius ``bounds``) empty, so that a closer look pays."""
-    thickness = solid.radius if isinstance(solid, Capsule) else float(solid.half.min())
-    return bounds > 2.2 * thickness
-
-
-def _swell(solid: Solid, margin: float) -> Solid:
-    """The solid grown by a margin in metres, for finding the pixels that it may cover."""
-    if isinstance(solid, Capsule):
-        return replace(solid, radius=solid.radius + margin)
-    return replace(solid, half=solid.half + margin)
-
-
-def _inside(solid: Solid, offset: Floats) -> bool:
-    """Whether the eye, at ``offset`` from the solid's centre, is inside it."""
-    if isinstance(solid, Capsule):
-        half = (solid.end - solid.start) / 2
-        along = float(np.clip(offset @ half / max(float(half @ half), 1e-12), -1, 1))
-        return float(np.linalg.norm(offset - along * half)) <= solid.radius
-    if isinstance(solid, Box):
-        return bool((np.abs(solid.axes @ offset) <= solid.half).all())
-    return float(np.square(offset / solid.half).sum()) <= 1
-
-
-def _dot(rays: Floats, vector: Floats | Vector) -> Floats:
-    result: Floats = rays[0] * np.float32(vector[0])
-    result += rays[1] * np.float32(vector[1])
-    result += rays[2] * np.float32(vector[2])
+def _windows(groups: Sequence[Group], view: Viewport) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """For each group of solids: m windows (m, 4) top, bottom, left, right that hold all that may be seen of them, and
+    the column in the group's numbers of the solid that each is for."""
+    covers = [numbers.cover for _, numbers in groups]
+    centers, radii = (np.concatenate([cover[i] for cover in covers]) for i in (0, 1))
+    windows = view.windows(centers, radii, TOO_SMALL)
+    result, start = [], 0
+    for _, of_group, counts in covers:
+        part = windows[start : start + of_group.size]
+        start += of_group.size
+        full = np.flatnonzero((part[:, 0] < part[:, 1]) & (part[:, 2] < part[:, 3]))
+        result.append((np.repeat(np.arange(counts.size), counts)[full], part[full]))
     return result
 
 
-def _cast_capsule(solid: Capsule, rays: Floats, offset: Floats) -> Floats:
-    half = ((solid.end - solid.start) / 2).astype(np.float32)
-    length = float(4 * half @ half)
-    start = offset + half  # the origin seen from the capsule's start
-    along, toward = products(rays, 2 * half, start)
-    axial = float(2 * half @ start)
-    square = solid.radius**2
-    near_cap = _sphere(toward, float(start @ start) - square)
-    if length < 1e-10:
-        return near_cap
-    end = offset - half
-    far_cap = _sphere(toward - along, float(end @ end) - square)
-    a = np.float32(length) - along * along
-    b = np.float32(length) * toward
-    b -= np.float32(axial) * along
-    root = b * b
-    root -= a * np.float32(length * (float(start @ start) - square) - axial * axial)
-    np.sqrt(root, out=root)
-    root += b
-    root /= a
-    distance = np.negative(root, out=root)
-    height = distance * along
-    height += np.float32(axial)
-    body = (height > 0) & (height < length)
-    return np.asarray(np.where(body, distance, np.fmin(near_cap, far_cap)), np.float32)
+def _areas(windows: NDArray[np.intp]) -> NDArray[np.intp]:
+    return (windows[:, 1] - windows[:, 0]) * (windows[:, 3] - windows[:, 2])
 
 
-def _sphere(toward: Floats, rest: float) -> Floats:
-    """Distance to a sphere: ``rest`` is the square of its distance less that of its radius; NaN beside it."""
-    root = toward * toward
-    root -= np.float32(rest)
-    np.sqrt(root, out=root)
-    root += toward
-    return np.asarray(-root, np.float32)
+def _cast_large(
+    members: NDArray[np.intp],
+    numbers: Numbers,
+    columns: NDArray[np.intp],
+    windows: NDArray[np.intp],
+    view: Viewport,
+    depth: Floats,
+    owner: NDArray[np.int32],
+) -> None:
+    """Draws solids into depth and owner, window by window."""
+    owner = owner.reshape(depth.shape)
+    for column, (top, bottom, left, right) in zip(columns, windows, strict=True):
+        window = slice(top, bottom), slice(left, right)
+        dx, dy, dz = (plane[window] for plane in view.rays)
+        with np.errstate(invalid='ignore', divide='ignore', over='ignore'):
+            distance = numbers.cast(numbers.cast_rows[:, column], dx, dy, dz)
+            hit = (distance > NEAREST) & (distance < depth[window])
+        np.copyto(depth[window], distance, where=hit)
+        np.copyto(owner[window], np.int32(members[column]), where=hit)
 
 
-def _cast_box(solid: Box, rays: Floats, offset: Floats) -> Floats:
-    near = np.full(rays.shape[:2], -FAR_AWAY, np.float32)
-    far = np.full(rays.shape[:2], FAR_AWAY, np.float32)
-    for slope, axis, half in zip(products(rays, *solid.axes), solid.axes, solid.half, strict=True):
-        np.divide(1, slope, out=slope)
-        middle = slope * np.float32(-(axis @ offset))
-        reach = np.abs(slope)
-        reach *= np.float32(half)
-        np.fmax(near, middle - reach, out=near)
-        np.fmin(far, middle + reach, out=far)
-    return np.asarray(np.where(near < far, near, FAR_AWAY), np.float32)
+def _cast_small(
+    members: NDArray[np.intp],
+    numbers: Numbers,
+    columns: NDArray[np.intp],
+    windows: NDArray[np.intp],
+    view: Viewport,
+    depth: Floats,
+) -> tuple[NDArray[np.intp], Floats, NDArray[np.intp]]:
+    """Pixels, distances and solids of all hits in small windows, a pixel once for each solid and window there."""
+    top, bottom, left, right = windows.T
+    # Windows to rows of pixels, rows to pixels.
+    heights, widths = bottom - top, right - left
+    rows = _counted(heights) * depth.shape[1] + np.repeat(top * depth.shape[1] + left, heights)
+    row_widths = np.repeat(widths, heights)
+    pixels = _counted(row_widths) + np.repeat(rows, row_widths)
+    areas = heights * widths
+    table = np.repeat(numbers.cast_rows[:, columns], areas, axis=1)
+    dx, dy, dz = (plane.reshape(-1)[pixels] for plane in view.rays)
+    with np.errstate(invalid='ignore', divide='ignore', over='ignore'):
+        distances = numbers.cast(table, dx, dy, dz)
+        hits = np.flatnonzero((distances > NEAREST) & (distances < depth.reshape(-1)[pixels]))
+    return pixels[hits], distances[hits], members[np.repeat(columns, areas)[hits]]
 
 
-def _cast_ellipsoid(solid: Ellipsoid, rays: Floats, offset: Floats) -> Floats:
-    inverse = (1 / solid.half).astype(np.float32)
-    start = offset * inverse
-    x, y, z, b = products(rays, *np.diag(inverse), start * inverse)
-    a = x * x
-    a += y * y
-    a += z * z
-    root = b * b
-    root -= a * np.float32(float(start @ start) - 1)
-    np.sqrt(root, out=root)
-    root += b
-    root /= a
-    return np.asarray(-root, np.float32)
-
-
-def _normal_capsule(solid: Capsule, points: Floats) -> tuple[Floats, Floats]:
-    half = ((solid.end - solid.start) / 2).astype(np.float32)
-    square = max(float(half @ half), 1e-12)
-    along = _dot(points, half / np.float32(square))
-    axis = np.clip(along, -1, 1) * half[:, None]
-    return (points - axis) / np.float32(solid.radius), along * np.float32(np.sqrt(square))
-
-
-def _normal_box(solid: Box, points: Floats) -> tuple[Floats, Floats]:
-    local = turned(solid.axes.astype(np.float32), points)
-    relative = local / solid.half[:, None].astype(np.float32)
-    side = np.abs(relative).argmax(axis=0)
-    sign = np.sign(np.take_along_axis(relative, side[None], axis=0))
-    normals: Floats = (solid.axes[side].T * sign).astype(np.float32)
-    return normals, local[2]
-
-
-def _normal_ellipsoid(solid: Ellipsoid, points: Floats) -> tuple[Floats, Floats]:
-    normals = points / (solid.half[:, None] ** 2).astype(np.float32)
-    return normals / np.sqrt((normals * normals).sum(axis=0)), points[2]
-
-
-_CAST: dict[type[Solid], Callable[[Any, Floats, Floats], Floats]] = {
-    Capsule: _cast_capsule,
-    Box: _cast_box,
-    Ellipsoid: _cast_ellipsoid,
-}
-_NORMAL: dict[type[Solid], Callable[[Any, Floats], tuple[Floats, Floats]]] = {
-    Capsule: _normal_capsule,
-    Box: _normal_box,
-    Ellipsoid: _normal_ellipsoid,
-}
+def _counted(lengths: NDArray[np.intp]) -> NDArray[np.intp]:
+    """0, 1, .. lengths[0] - 1, 0, 1, .. lengths[1] - 1, and so on."""
+    starts = np.cumsum(lengths) - lengths
+    result: NDArray[np.intp] = np.arange(int(lengths.sum())) - np.repeat(starts, lengths)
+    return result

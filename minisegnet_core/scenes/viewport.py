@@ -29,11 +29,11 @@ class Viewport:
     """Rays and ground hits of one camera.
 
     Attributes:
-        rays: (3, H, W) float32 unit directions in the field frame; rays_last: the same as (H, W, 3).
+        rays: (3, H, W) float32 unit directions in the field frame.
         coarse: (3, h, w) the same at every fourth pixel, one node beyond each border.
         x, y: (H, W) where rays meet the ground, metres in the field frame; huge above the horizon.
         distance: (H, W) along the ray to the ground, metres; FAR_AWAY above the horizon.
-        valid: (H, W) bool, whether light reaches the pixel; None where it reaches all.
+        rim: (H, W) pixels that a pixel lies inside the lens's image circle; None where that holds all of the image.
         pixel: radians that a pixel covers, about the optical axis.
     """
 
@@ -47,9 +47,11 @@ class Viewport:
         wider = replace(camera, limit=min(camera.limit + BEYOND, math.pi)) if camera.model == 'equidistant' else camera
         self.coarse: Floats = wider.rays(u, v).astype(np.float32)
         self.rays: Floats = np.stack([self.refine(plane) for plane in self.coarse])
-        # The same with the axes last, as cv2.transform wants them: all products with a ray in one pass.
-        self.rays_last: Floats = np.asarray(cv2.merge([self.rays[0], self.rays[1], self.rays[2]]), np.float32)
-        self._coarse_last = np.ascontiguousarray(np.moveaxis(self.coarse, 0, -1))
+        # Interpolation shortens them, by little, but thin things far away would vanish between the nodes.
+        length = self.rays[0] * self.rays[0]
+        length += self.rays[1] * self.rays[1]
+        length += self.rays[2] * self.rays[2]
+        self.rays /= cv2.sqrt(length)
         self.origin: Floats = camera.position.astype(np.float32)
         self.pixel = float(1.0 / camera.fx)
         self.distance = self._ground(self.rays[2])
@@ -59,31 +61,41 @@ class Viewport:
         self.coarse_distance = coarse_distance
         self.coarse_x: Floats = self.coarse[0] * coarse_distance + self.origin[0]
         self.coarse_y: Floats = self.coarse[1] * coarse_distance + self.origin[1]
-        self.valid = self._seen(u, v)
+        self.rim = self._inside_circle(u, v)
         self._measure_lens()
         # Largest angle between neighbouring nodes: what may lie between them unseen.
         steps = [np.square(np.diff(self.coarse, axis=axis)).sum(axis=0).max() for axis in (1, 2)]
         self._reach = 0.75 * float(np.sqrt(sum(steps)))
+        forward = camera.rotation[2]
+        least = float((self.coarse * forward.astype(np.float32)[:, None, None]).sum(axis=0).min())
+        self._sparse = np.ascontiguousarray(self.coarse[:, ::2, ::2])
+        self._widest = math.acos(min(max(least, -1.0), 1.0)) + self._reach
 
     def _ground(self, down: Floats) -> Floats:
         distance: Floats = np.divide(-self.origin[2], np.minimum(down, -1e-6))
         return np.asarray(np.minimum(distance, FAR_AWAY, out=distance), np.float32)
 
-    def _seen(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.bool_] | None:
+    def _inside_circle(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> Floats | None:
         camera = self.camera
         radius = np.hypot((u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy)
         edge = camera.limit if camera.model == 'equidistant' else np.tan(min(camera.limit, 1.5))
         limit = float(camera._bend(np.array(edge))[0])
         if radius.max() < limit:
             return None
-        return self.refine((radius - limit).astype(np.float32)) < 0
+        return self.refine(((limit - radius) * camera.fx).astype(np.float32))
 
-    def refine(self, coarse: Floats) -> Floats:
-        """A map (h, w) or (h, w, c) on the coarse grid brought to the image's size by linear interpolation."""
+    def refine(self, coarse: Floats, window: tuple[slice, slice] | None = None) -> Floats:
+        """A map (h, w) or (h, w, c) on the coarse grid brought to the image's size by linear interpolation, or to that
+        of a window of it."""
         height, width = self.camera.height, self.camera.width
-        size = (coarse.shape[1] * STEP, coarse.shape[0] * STEP)
-        fine = cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR)
-        return np.ascontiguousarray(fine[STEP : STEP + height, STEP : STEP + width], dtype=np.float32)
+        rows, columns = window or (slice(0, height), slice(0, width))
+        # One node more on each side, so that a window's pixels are what they are in the whole image.
+        top, left = rows.start // STEP, columns.start // STEP
+        part = coarse[top : -(-rows.stop // STEP) + 2, left : -(-columns.stop // STEP) + 2]
+        fine = cv2.resize(part, (part.shape[1] * STEP, part.shape[0] * STEP), interpolation=cv2.INTER_LINEAR)
+        down, right = rows.start - top * STEP + STEP, columns.start - left * STEP + STEP
+        cut = fine[down : down + rows.stop - rows.start, right : right + columns.stop - columns.start]
+        return np.ascontiguousarray(cut, dtype=np.float32)
 
     def window(self, center: NDArray[np.float64], radius: float) -> tuple[slice, slice] | None:
         """Rows and columns that hold all pixels whose rays pass a sphere; None where there are none.
@@ -92,44 +104,45 @@ class Viewport:
             center: (3,) metres, field frame.
             radius: metres.
         """
-        offset = center - self.camera.position
-        distance = math.sqrt(offset @ offset)
-        if distance <= radius:
-            return slice(0, self.camera.height), slice(0, self.camera.width)
-        angle = math.asin(min(radius / distance, 1.0))
-        near = self._near(offset, distance, angle)
-        if near is not None:
-            return near if near[0].start < near[0].stop and near[1].start < near[1].stop else None
-        direction = (offset / distance).astype(np.float32)
-        found = _rows_and_columns(self.coarse, direction, angle + self._reach)
-        return None if found is None else self._pixels(*found)
+        top, bottom, left, right = (int(v) for v in self.windows(center[None], np.array([radius]))[0])
+        return (slice(top, bottom), slice(left, right)) if top < bottom and left < right else None
 
-    def _near(self, offset: NDArray[np.float64], distance: float, angle: float) -> tuple[slice, slice] | None:
-        """The window by the lens's largest scale up to there, without a search; None beyond what the lens sees."""
-        x, y, z = self.camera.rotation @ (offset / distance)
-        rho = math.hypot(x, y)
-        theta = math.atan2(rho, z)
-        step = self._scale_step
-        outer = int((theta + angle) / step) + 1
-        if outer >= len(self._scales):
-            return None
+    def windows(
+        self, centers: NDArray[np.float64], radii: NDArray[np.float64], smallest: float = 0.0
+    ) -> NDArray[np.intp]:
+        """As :meth:`window` for n spheres: (n, 4) top, bottom, left, right, the second and fourth excluded; empty
+        (0, 0, 0, 0) where there are no pixels, or where the sphere's radius is under ``smallest`` pixels."""
         camera = self.camera
-        bent = self._bent[int(theta / step)] / max(theta - theta % step, step) * theta
-        u = camera.cx + camera.fx * (bent * x / rho if rho > 1e-9 else 0.0)
-        v = camera.cy + camera.fy * (bent * y / rho if rho > 1e-9 else 0.0)
-        # Half a step of the table and the tangential part, which it leaves out, are added.
-        reach = (angle + step) * self._scales[outer] + self._tangential + 1
-        return (
-            slice(
-                min(max(math.floor(v - reach), 0), camera.height), min(max(math.ceil(v + reach) + 1, 0), camera.height)
-            ),
-            slice(
-                min(max(math.floor(u - reach), 0), camera.width), min(max(math.ceil(u + reach) + 1, 0), camera.width)
-            ),
-        )
+        result = np.zeros((len(radii), 4), np.intp)
+        offset = centers - camera.position
+        distance = np.sqrt(np.square(offset).sum(axis=1))
+        inside = distance <= radii
+        angle = np.arcsin(np.minimum(radii / np.maximum(distance, 1e-9), 1.0))
+        x, y, z = ((offset * row).sum(axis=1) for row in camera.rotation)
+        theta = np.arctan2(np.hypot(x, y), z)
+        wanted = (theta - angle <= self._widest) & (radii >= smallest * self.pixel * (distance + radii))
+        result[inside & wanted] = 0, camera.height, 0, camera.width
+        wanted &= ~inside
+        outer = np.ceil((theta + angle) / self._scale_step).astype(int)
+        u, v = camera.distort(x, y, z)
+        known = wanted & (outer < len(self._scales)) & np.isfinite(u)
+        reach = angle[known] * self._scales[outer[known]] + 1.5
+        for column, (value, most) in enumerate(((v, camera.height), (u, camera.width))):
+            result[known, 2 * column] = np.clip(np.floor(value[known] - reach), 0, most)
+            result[known, 2 * column + 1] = np.clip(np.ceil(value[known] + reach) + 1, 0, most)
+        for index in np.flatnonzero(wanted & ~known):
+            direction = (offset[index] / distance[index]).astype(np.float32)
+            # Every other node will do to find them.
+            found = _rows_and_columns(self._sparse, direction, float(angle[index]) + 2.4 * self._reach)
+            pixels = None
+            if found is not None:
+                pixels = self._pixels(2 * found[0] - 1, 2 * found[1], 2 * found[2] - 1, 2 * found[3])
+            if pixels is not None:
+                result[index] = pixels[0].start, pixels[0].stop, pixels[1].start, pixels[1].stop
+        return result
 
     def _measure_lens(self) -> None:
-        """Tables over the angle from the axis: bent radius, and the most pixels that a radian makes up to there."""
+        """A table over the angle from the axis: the most pixels that a radian makes up to there."""
         camera = self.camera
         edge = min(camera.limit, 1.5) if camera.model == 'plumb_bob' else camera.limit
         angles = np.linspace(0, edge, 361)
@@ -142,12 +155,10 @@ class Viewport:
         # Behind the camera's sides a circle around the axis shrinks again: no bound there.
         good = angles < 1.45
         self._scale_step = float(angles[1])
-        self._scales = [float(v) for v in scale[good]]
-        self._bent = [float(v) for v in bent]
-        self._tangential = 0.0
-        if camera.model == 'plumb_bob':
-            corner = float(np.square((camera.width + abs(camera.cx)) / camera.fx))
-            self._tangential = 3 * camera.fx * (abs(camera.distortion[2]) + abs(camera.distortion[3])) * min(corner, 4)
+        self._scales = scale[good]
+        if camera.model == 'plumb_bob':  # what the tangential part adds to the model's slope, by the radian
+            slope = 6 * (abs(camera.distortion[2]) + abs(camera.distortion[3])) * values * (1 + values * values)
+            self._scales = self._scales + max(camera.fx, camera.fy) * slope[good]
 
     def _pixels(self, top: int, bottom: int, left: int, right: int) -> tuple[slice, slice] | None:
         """The pixels of blocks around coarse nodes in rows top..bottom and columns left..right, the last excluded."""
@@ -161,13 +172,13 @@ class Viewport:
         """The part of a window in which something is, found on the coarse nodes; small windows stay as they are.
 
         Args:
-            meets: tells of rays (h, w, 3) which meet the thing, widened by an angle in radians.
+            meets: tells of rays (3, h, w) which meet the thing, widened by an angle in radians.
         """
         rows, columns = window
         if (rows.stop - rows.start) * (columns.stop - columns.start) < 3000:
             return window
         top, left = rows.start // STEP, columns.start // STEP
-        nodes = self._coarse_last[top : -(-rows.stop // STEP) + 2, left : -(-columns.stop // STEP) + 2]
+        nodes = self.coarse[:, top : -(-rows.stop // STEP) + 2, left : -(-columns.stop // STEP) + 2]
         hit = meets(nodes, self._reach)
         found = np.flatnonzero(hit.any(axis=1))
         if found.size == 0:
@@ -177,15 +188,15 @@ class Viewport:
             top + int(found[0]), top + int(found[-1]) + 1, left + int(across[0]), left + int(across[-1]) + 1
         )
 
-    def pick(self, coarse: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Floats:
-        """A map (h, w) or (h, w, c) on the coarse grid, interpolated at n pixels: (n,) or (n, c)."""
-        count, line = rows.size, 1024  # OpenCV's remap wants rows shorter than 32768
-        padded = -(-count // line) * line
-        u, v = np.zeros(padded, np.float32), np.zeros(padded, np.float32)
-        u[:count] = columns * np.float32(1 / STEP) + np.float32(1 - 1.5 / STEP)
-        v[:count] = rows * np.float32(1 / STEP) + np.float32(1 - 1.5 / STEP)
-        picked = cv2.remap(coarse, u.reshape(-1, line), v.reshape(-1, line), cv2.INTER_LINEAR)
-        return np.asarray(picked.reshape(padded, *coarse.shape[2:])[:count], np.float32)
+    def pick(self, coarse: Floats, pixels: NDArray[np.intp]) -> Floats:
+        """A map (h, w) or (h, w, c) on the coarse grid, interpolated at n pixels (flat indices): (n,) or (n, c)."""
+        columns = (pixels % self.camera.width).astype(np.float32)
+        rows = (pixels // self.camera.width).astype(np.float32)
+        columns *= np.float32(1 / STEP)
+        columns += np.float32(1 - 1.5 / STEP)
+        rows *= np.float32(1 / STEP)
+        rows += np.float32(1 - 1.5 / STEP)
+        return lookup(coarse, columns, rows)
 
     def oversampled(self, window: tuple[slice, slice], factor: int) -> Floats:
         """(3, factor * h, factor * w) unit rays of sub-pixels in a window, each pixel split into factor x factor."""
@@ -199,12 +210,30 @@ class Viewport:
         return np.stack([cv2.remap(plane, map_u, map_v, cv2.INTER_LINEAR) for plane in self.coarse])
 
 
+def lookup(picture: Floats, u: Floats, v: Floats, border: tuple[float, ...] | None = None) -> Floats:
+    """A picture (h, w) or (h, w, c) at n places (pixels), linear: (n,) or (n, c). ``border``: what lies outside it; by
+    default the nearest pixel."""
+    count, line = u.size, 1024  # OpenCV's remap wants rows shorter than 32768, and at least one
+    padded = max(-(-count // line), 1) * line
+    maps = []
+    for position in (u, v):
+        map_ = np.zeros(padded, np.float32)
+        map_[:count] = position
+        maps.append(map_.reshape(-1, line))
+    mode = cv2.BORDER_REPLICATE if border is None else cv2.BORDER_CONSTANT
+    picked = cv2.remap(picture, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=mode, borderValue=border or (0.0,))
+    return np.asarray(picked.reshape(padded, *picture.shape[2:])[:count], np.float32)
+
+
 def products(rays: Floats, *vectors: NDArray[np.floating[Any]]) -> tuple[Floats, ...]:
-    """(h, w) scalar products of rays (h, w, 3) with each of up to four vectors (3,)."""
-    matrix = np.stack(vectors).astype(np.float32)
-    if len(vectors) == 1:
-        return (np.asarray(cv2.transform(rays, matrix), np.float32).reshape(rays.shape[:2]),)
-    return tuple(np.asarray(plane, np.float32) for plane in cv2.split(cv2.transform(rays, matrix)))
+    """(h, w) scalar products of rays (3, h, w) with each of some vectors (3,)."""
+    results = []
+    for x, y, z in vectors:
+        result = rays[0] * np.float32(x)
+        result += rays[1] * np.float32(y)
+        result += rays[2] * np.float32(z)
+        results.append(result)
+    return tuple(results)
 
 
 def _rows_and_columns(nodes: Floats, direction: NDArray[np.float32], angle: float) -> tuple[int, int, int, int] | None:

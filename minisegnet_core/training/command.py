@@ -5,6 +5,9 @@
 
 Settings come from the built-in defaults, then --config FILE (config/train.yaml shows all), then the command line, where
 any of them can be set: --stage1.epochs 10 --stage3.lr 1e-4 --class_weights "[1,3,2,1]".
+
+Several GPUs: torchrun --nproc-per-node 4 --no-python minisegnet train --data scenes --output runs/first
+Fine-tuning:  minisegnet train --config finetune.yaml --init-from models/minisegnet.safetensors --data venue
 """
 
 from __future__ import annotations
@@ -22,13 +25,14 @@ from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter
 from tqdm import tqdm
 
 from minisegnet_core.cli import command
-from minisegnet_core.config import StageConfig, TrainConfig
+from minisegnet_core.config import AugmentConfig, LossConfig, StageConfig, TrainConfig
 from minisegnet_core.data.dataset import Sample
 from minisegnet_core.errors import ConfigurationError
 
 if TYPE_CHECKING:  # it imports torch, which --help and a list of commands must not need
     from minisegnet_core.training.run_folder import EpochRow
 
+SHOWN_SAMPLES = 8
 SMOKE_STAGE_EPOCHS = 1
 SMOKE_IMAGES = {'train': 8, 'val': 4}
 SMOKE_SIZE = (160, 128)
@@ -40,9 +44,9 @@ class TerminalReporter:
     def message(self, text: str) -> None:
         tqdm.write(text, file=sys.stderr)  # stdout is for results
 
-    def copying(self, samples: Sequence[Sample]) -> Iterable[Sample]:
-        copied: Iterable[Sample] = tqdm(samples, desc='half-resolution copy', unit='image')
-        return copied
+    def reading(self, samples: Sequence[Sample]) -> Iterable[Sample]:
+        read: Iterable[Sample] = tqdm(samples, desc='reading images', unit='image', leave=False)
+        return read
 
     @contextlib.contextmanager
     def epoch(self, name: str, steps: int) -> Iterator[Callable[[float, float], None]]:
@@ -82,12 +86,17 @@ def parse_settings(parser: ArgumentParser, argv: Sequence[str]) -> tuple[Any, Tr
     settings: dict[str, Any] = {field.name: values[field.name] for field in fields(TrainConfig)}
     for name in TrainConfig().stages:
         settings[name] = StageConfig(**settings[name])
+    settings['augment'] = AugmentConfig(**settings['augment'])
+    settings['loss'] = LossConfig(**settings['loss'])
     return arguments, TrainConfig(**settings)
 
 
 def _train_parser(prog: str) -> ArgumentParser:
     parser = make_parser(prog, __doc__ or '')
     parser.add_argument('--resume', action='store_true', help='go on from OUTPUT/last.ckpt after an interruption')
+    parser.add_argument(
+        '--show_samples', metavar='FILE', help='write a picture of augmented training samples as PNG or JPEG, and stop'
+    )
     parser.add_argument(
         '--smoke',
         action='store_true',
@@ -101,7 +110,7 @@ def smoke_config(config: TrainConfig, data: Path) -> TrainConfig:
     """The same training, small: one epoch a stage, no weights to fetch, no worker processes."""
 
     def small(stage: StageConfig) -> StageConfig:
-        return replace(stage, epochs=SMOKE_STAGE_EPOCHS, batch_size=2)
+        return replace(stage, epochs=SMOKE_STAGE_EPOCHS, batch_size=2, accumulation=1, images=0)
 
     return replace(
         config,
@@ -117,7 +126,7 @@ def smoke_config(config: TrainConfig, data: Path) -> TrainConfig:
 @command
 def main(argv: Sequence[str], prog: str) -> int:
     arguments, config = parse_settings(_train_parser(prog), argv)
-    smoke, resume = arguments.smoke, arguments.resume
+    smoke, resume, picture = arguments.smoke, arguments.resume, arguments.show_samples
     with tempfile.TemporaryDirectory(prefix='minisegnet-smoke-') as folder:
         if smoke:
             if not config.data:
@@ -125,6 +134,10 @@ def main(argv: Sequence[str], prog: str) -> int:
             config = smoke_config(config, Path(config.data or folder))
         elif not config.data:
             raise ConfigurationError('--data is missing: the folder of a data set; `minisegnet synthesize` renders one')
+        if picture:
+            print(show_samples(config, Path(picture)))
+            return 0
+        from minisegnet_core.training.fine_tuning import table
         from minisegnet_core.training.trainer import train  # imports torch: seconds that --help need not take
 
         reporter = TerminalReporter()
@@ -133,11 +146,34 @@ def main(argv: Sequence[str], prog: str) -> int:
         except KeyboardInterrupt:
             reporter.message(f'stopped; --resume goes on from the last whole epoch in {config.output}')
             raise
+    if not result.main_process:
+        return 0
+    if result.fine_tuning:
+        print(table(result.fine_tuning))
     print(
         f'best: epoch {result.best.epoch}, mean IoU {result.best.mean_iou:.3f} at {result.best.resolution} resolution\n'
         f'{result.best_checkpoint}'
     )
     return 0
+
+
+def show_samples(config: TrainConfig, path: Path) -> Path:
+    """Writes a picture of training samples as the first stage's first epochs will see them."""
+    from minisegnet_core.data.dataset import open_dataset, write_image
+    from minisegnet_core.data.loading import SegmentationDataset
+    from minisegnet_core.data.reading import SampleReader
+    from minisegnet_core.data.sample_sheet import augmented_samples_sheet
+
+    config.check()
+    dataset = open_dataset(config.data)
+    stage = next(stage for stage in config.stages.values() if stage.epochs)
+    reader = SampleReader(stage.resolution)
+    data = SegmentationDataset(
+        dataset.split('train'), dataset.classes, reader, augment=config.augment, seed=config.seed
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, augmented_samples_sheet(data, dataset.classes, SHOWN_SAMPLES))
+    return path
 
 
 def _underscored(argument: str) -> str:
@@ -148,7 +184,7 @@ def _underscored(argument: str) -> str:
 
 
 def _render_smoke_data(folder: Path) -> None:
-    from minisegnet_core.data.dataset import DatasetWriter
+    from minisegnet_core.data.writer import DatasetWriter
     from minisegnet_core.scenes import SceneConfig, render_scene
 
     width, height = SMOKE_SIZE

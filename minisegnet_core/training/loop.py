@@ -1,120 +1,111 @@
-"""One epoch of training, one of validation. Knows batches, a network and an optimizer; nothing of stages or files."""
+"""One epoch of training. Knows batches, a network and an optimizer; nothing of stages or files."""
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from minisegnet_core.ball import find_balls
-from minisegnet_core.classes import BALL, ClassSet
+from minisegnet_core.classes import IGNORE
 from minisegnet_core.data.dataset import Sample
 from minisegnet_core.data.loading import Batch
 from minisegnet_core.data.transforms import to_network
-from minisegnet_core.metrics import BallScore, ConfusionMatrix
-from minisegnet_core.model import MiniSegNet
+from minisegnet_core.errors import TrainingError
 from minisegnet_core.preprocessing import Preprocessing
+from minisegnet_core.training.hardware import gather, summed
+from minisegnet_core.training.losses import SegmentationLoss
 
 
 @dataclass
 class Machinery:
-    """What every step needs: where tensors live, how they are normalised, in which precision the network runs."""
+    """What every step needs: devices, processes and precision; how images are normalised and laid out in memory."""
 
-    device: torch.device
+    fabric: Fabric
     preprocessing: Preprocessing
-    autocast: Callable[[], AbstractContextManager[object]]
+    memory_format: torch.memory_format = torch.channels_last
 
     def prepare(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) uint8 of a batch to the network's normalised float input on the device."""
-        mean = torch.tensor(self.preprocessing.mean, device=self.device).view(3, 1, 1)
-        std = torch.tensor(self.preprocessing.std, device=self.device).view(3, 1, 1)
-        images = images.to(self.device, non_blocking=True)
-        return to_network(images, mean, std).contiguous(memory_format=torch.channels_last)
+        mean = torch.tensor(self.preprocessing.mean, device=self.fabric.device).view(3, 1, 1)
+        std = torch.tensor(self.preprocessing.std, device=self.fabric.device).view(3, 1, 1)
+        images = images.to(self.fabric.device, non_blocking=True)
+        return to_network(images, mean, std).contiguous(memory_format=self.memory_format)
 
 
 def train_one_epoch(
-    model: MiniSegNet,
+    network: nn.Module,
     batches: Iterable[Batch],
-    criterion: nn.Module,
+    samples: Sequence[Sample],
+    criterion: SegmentationLoss,
     optimizer: torch.optim.Optimizer,
     learning_rate: Callable[[int], float],
     machinery: Machinery,
     on_step: Callable[[float, float], None],
+    accumulation: int = 1,
 ) -> float:
     """Mean training loss of one pass over the batches.
 
-    The model is used in the mode it comes in: whoever froze parts of it has set them to evaluation.
+    The network is used in the mode it comes in: whoever froze parts of it has set them to evaluation.
 
     Args:
+        samples: what the batches' indices point into.
         learning_rate: of the step within this epoch, from 0.
         on_step: called with (loss, learning rate) after each step.
+        accumulation: parts in which a step is computed.
+
+    Raises:
+        TrainingError: the loss is not finite; the text names the images.
     """
     losses = []
-    for step, (images, targets, _) in enumerate(batches):
+    for step, batch in enumerate(batches):
         rate = learning_rate(step)
-        for group in optimizer.param_groups:
-            group['lr'] = rate
-        inputs = machinery.prepare(images)  # (N, 3, H, W)
-        with machinery.autocast():
-            logits = model(inputs)  # (N, C, h, w)
-        loss = criterion(logits.float(), targets.to(machinery.device))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-        on_step(losses[-1], rate)
+        loss, _ = train_step(network, batch, criterion, optimizer, rate, machinery, accumulation)
+        if not math.isfinite(loss):
+            mine = [samples[index].image_path.name for index in batch[2].tolist()]
+            names = ', '.join(name for names in gather(machinery.fabric, mine) for name in names)
+            raise TrainingError(
+                f'the loss is {loss} at step {step}, at the learning rate {rate:.2g}, for the images {names}. '
+                'If they and their labels are in order, lower the rate (--stage1.lr ...), or use --precision float32'
+            )
+        losses.append(loss)
+        on_step(loss, rate)
     return float(np.mean(losses))
 
 
-@dataclass
-class Validation:
-    """Result of :func:`validate`."""
-
-    loss: float
-    confusion: ConfusionMatrix
-    balls: BallScore
-    seconds: float
-
-
-@torch.inference_mode()
-def validate(
-    model: MiniSegNet,
-    batches: Iterable[Batch],
-    samples: Sequence[Sample],
-    classes: ClassSet,
-    criterion: nn.Module,
+def train_step(
+    network: nn.Module,
+    batch: Batch,
+    criterion: SegmentationLoss,
+    optimizer: torch.optim.Optimizer,
+    rate: float,
     machinery: Machinery,
-    scale: int,
-) -> Validation:
-    """Loss, confusion and ball score on validation batches, on the label grid of the stage's images.
+    accumulation: int = 1,
+) -> tuple[float, float]:
+    """One optimizer step at a learning rate: its loss, and its share of right pixels, over all processes.
 
-    Args:
-        samples: what the batches' indices point into; give the ball truth.
-        scale: received pixels per pixel of the network's images: 1, or 2 at half resolution.
+    A step whose loss is not finite is not taken.
     """
-    started = time.monotonic()
-    model.eval()
-    confusion, balls = ConfusionMatrix(len(classes)), BallScore()
-    ball_id = classes.id_of(BALL)
-    losses, counts = [], []
-    for images, targets, indices in batches:
-        with machinery.autocast():
-            logits = model(machinery.prepare(images)).float()  # (N, C, h, w)
-        losses.append(criterion(logits, targets.to(machinery.device)).item())
-        counts.append(len(images))
-        probabilities = logits.softmax(1).cpu().numpy()
-        confusion.add(targets.numpy().astype(np.uint8), probabilities.argmax(1).astype(np.uint8))
-        if ball_id is None:
-            continue
-        for index, probability in zip(indices.tolist(), probabilities[:, ball_id], strict=True):
-            truths = samples[index].balls
-            if truths is not None:
-                found = find_balls(np.ascontiguousarray(probability))
-                balls.add(truths, found[0].scaled(scale) if found else None)
-    loss = float(np.average(losses, weights=counts)) if losses else float('nan')
-    return Validation(loss, confusion, balls, time.monotonic() - started)
+    for group in optimizer.param_groups:
+        group['lr'] = rate
+    fabric = machinery.fabric
+    images, targets = batch[0], batch[1].to(fabric.device, non_blocking=True)
+    weights = summed(fabric, criterion.weights(targets))  # (3,), of the whole optimizer batch
+    optimizer.zero_grad(set_to_none=True)
+    seen = torch.zeros(3, dtype=torch.float64, device=fabric.device)  # loss, right pixels, valid pixels
+    parts = list(zip(images.chunk(accumulation), targets.chunk(accumulation), strict=True))
+    for number, (x, y) in enumerate(parts, 1):
+        with fabric.no_backward_sync(network, enabled=number < len(parts)):  # type: ignore[arg-type]
+            logits = network(machinery.prepare(x)).float()  # (n, C, h, w)
+            loss = criterion.combine(criterion.sums(logits, y), weights)
+            # Processes take the mean of their gradients; it is to be the sum, the weights being those of all.
+            fabric.backward(loss * fabric.world_size)
+        seen += torch.stack((loss.detach(), (logits.argmax(1) == y).sum(), (y != IGNORE).sum()))
+    total, right, valid = summed(fabric, seen).tolist()
+    if math.isfinite(total):
+        optimizer.step()
+    return total, right / max(1, valid)

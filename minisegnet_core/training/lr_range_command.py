@@ -31,16 +31,20 @@ def main(argv: Sequence[str], prog: str) -> int:
     if name not in config.stages or not config.stages[name].epochs:
         raise ConfigurationError(f'stage is {name!r}; it must be one with epochs: {", ".join(config.stages)}')
     config.check()
+    from minisegnet_core.training.hardware import make_fabric
     from minisegnet_core.training.lr_range_test import run_range_test
     from minisegnet_core.training.setup import Setup
 
     reporter = TerminalReporter()
-    setup = Setup(config, open_dataset(config.data), reporter.message)
+    fabric = make_fabric(config)
+    setup = Setup(config, open_dataset(config.data), fabric, reporter.message, reporter.reading)
     stage = setup.stages[name]
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
-    data, _ = setup.stage_data(stage, output, reporter.copying)
+    data, _ = setup.stage_data(stage, output)
     test = run_range_test(setup, name, stage, setup.enter_stage(stage), data, reporter.epoch)
+    if not fabric.is_global_zero:  # one process reports
+        return 0
     base_lr, lr = test.suggest()
     write_curves(test, output / f'lr_range_{name}.csv')
     plot(test, output / f'lr_range_{name}.png', f'LR range test, {name}')

@@ -8,6 +8,7 @@ random state are what they were, to the bit.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -16,14 +17,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from minisegnet_core.classes import IGNORE
 from minisegnet_core.config import StageConfig
-from minisegnet_core.data.loading import Batch, SegmentationDataset, training_loader
+from minisegnet_core.data.loading import Batch, SegmentationDataset
 from minisegnet_core.errors import ConfigurationError
-from minisegnet_core.model import MiniSegNet
-from minisegnet_core.training.loop import Machinery
+from minisegnet_core.training.loop import train_step
 from minisegnet_core.training.setup import Setup
 
 SMOOTHING = 0.9
@@ -69,36 +68,36 @@ def smoothed(values: Sequence[float]) -> NDArray[np.float64]:
 
 
 def lr_range_test(
-    model: MiniSegNet,
+    setup: Setup,
     parameters: list[nn.Parameter],
     batches: Iterable[Batch],
     steps: int,
-    criterion: nn.Module,
-    machinery: Machinery,
     *,
-    lowest: float,
-    highest: float,
-    weight_decay: float,
+    accumulation: int = 1,
     on_step: Callable[[float, float], None] = lambda loss, rate: None,
 ) -> RangeTest:
-    """Runs the test and puts everything back.
+    """Runs the test with the model in the mode in which it comes, and puts everything back.
 
     Args:
-        model: in the mode in which the stage trains it.
+        setup: gives the network, as its stage trains it, and the settings ``lr_range`` and ``weight_decay``.
         parameters: that the stage trains.
         batches: at least ``steps`` of them.
-        lowest, highest: learning rates at the first and the last step.
         on_step: called with (loss, rate) after each step.
     """
+    model, machinery = setup.model, setup.machinery
+    lowest, highest = setup.config.lr_range
     state = {key: value.clone() for key, value in model.state_dict().items()}
-    devices = [machinery.device] if machinery.device.type == 'cuda' else []
-    optimizer = torch.optim.AdamW(parameters, lr=lowest, weight_decay=weight_decay)
+    scaling = copy.deepcopy(machinery.fabric.strategy.precision.state_dict())
+    devices = [machinery.fabric.device] if machinery.fabric.device.type == 'cuda' else []
+    optimizer = setup.make_optimizer(parameters, lowest)
     result = RangeTest()
     try:
         with torch.random.fork_rng(devices=devices):
-            for step, (images, targets, _) in zip(range(steps), batches, strict=False):
+            for step, batch in zip(range(steps), batches, strict=False):
                 rate = lowest + (highest - lowest) * step / max(1, steps - 1)
-                loss, accuracy = _step(model, optimizer, rate, images, targets, criterion, machinery)
+                loss, accuracy = train_step(
+                    setup.network, batch, setup.criterion, optimizer, rate, machinery, accumulation
+                )
                 if not math.isfinite(loss):
                     break
                 result.rates.append(rate)
@@ -110,6 +109,7 @@ def lr_range_test(
                     break
     finally:
         model.load_state_dict(state)
+        machinery.fabric.strategy.precision.load_state_dict(scaling)
         for parameter in model.parameters():
             parameter.grad = None
     return result
@@ -128,25 +128,14 @@ def run_range_test(
     Raises:
         ConfigurationError: the loss is not finite from the first step on.
     """
-    config = setup.config
-    epochs = [training_loader(data, stage.batch_size, config.workers, epoch) for epoch in range(config.lr_range_epochs)]
+    epochs = [setup.batches(stage, data, epoch) for epoch in range(setup.config.lr_range_epochs)]
     steps = sum(len(batches) for batches in epochs)
     setup.train_mode(stage)
-    lowest, highest = config.lr_range
     with progress(f'range test {name}', steps) as on_step:
-        test = lr_range_test(
-            setup.model,
-            parameters,
-            _epoch_by_epoch(data, epochs),
-            steps,
-            setup.criterion,
-            setup.machinery,
-            lowest=lowest,
-            highest=highest,
-            weight_decay=config.weight_decay,
-            on_step=on_step,
-        )
+        batches = _epoch_by_epoch(data, epochs)
+        test = lr_range_test(setup, parameters, batches, steps, accumulation=stage.accumulation, on_step=on_step)
     if not test.rates:
+        lowest = setup.config.lr_range[0]
         raise ConfigurationError(f'{name}: the loss is not finite at the rate {lowest:g}; lower lr_range')
     return test
 
@@ -155,27 +144,3 @@ def _epoch_by_epoch(data: SegmentationDataset, epochs: Iterable[Iterable[Batch]]
     for epoch, batches in enumerate(epochs):
         data.epoch = epoch
         yield from batches
-
-
-def _step(
-    model: MiniSegNet,
-    optimizer: torch.optim.Optimizer,
-    rate: float,
-    images: Tensor,
-    targets: Tensor,
-    criterion: nn.Module,
-    machinery: Machinery,
-) -> tuple[float, float]:
-    """Loss and pixel accuracy of one training step at a given rate."""
-    for group in optimizer.param_groups:
-        group['lr'] = rate
-    with machinery.autocast():
-        logits = model(machinery.prepare(images))  # (N, C, h, w)
-    targets = targets.to(machinery.device)
-    loss = criterion(logits.float(), targets)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
-    valid = targets != IGNORE
-    right = (logits.argmax(1) == targets) & valid
-    return loss.item(), right.sum().item() / max(1, int(valid.sum().item()))

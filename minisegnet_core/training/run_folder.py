@@ -1,4 +1,8 @@
-"""The folder of a training run: best.safetensors, last.ckpt, metrics.csv. No file is ever half-written."""
+"""The folder of a training run: settings.yaml, last.ckpt, best.safetensors, metrics.csv. No file is ever half-written.
+
+last.ckpt alone decides where a resumed run goes on. It is written last, so what the other files hold of an epoch that
+it does not know is written again, the same to the bit.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +13,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
+import yaml
 
-from minisegnet_core.checkpoint import read_training_state
+from minisegnet_core.checkpoint import read_training_state, save_training_state, write_whole
 from minisegnet_core.classes import ClassSet
 from minisegnet_core.errors import ConfigurationError
-from minisegnet_core.training.loop import Validation
+from minisegnet_core.training.validation import Validation
 
 
 @dataclass
 class EpochRow:
     """What is known after an epoch; one line of metrics.csv.
 
-    lr: the epoch's last learning rate; iou: per class name; ball errors in pixels of the full-resolution image.
+    lr: the epoch's last learning rate; ball_error_px: median, pixels of the full-resolution image; train_seconds,
+    val_seconds: wall time; iou: per class name.
     """
 
     epoch: int
@@ -35,6 +40,8 @@ class EpochRow:
     ball_missed: int
     ball_false: int
     ball_error_px: float
+    train_seconds: float
+    val_seconds: float
     iou: dict[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -45,10 +52,11 @@ class EpochRow:
         resolution: str,
         lr: float,
         train_loss: float,
+        train_seconds: float,
         validation: Validation,
         classes: ClassSet,
     ) -> EpochRow:
-        balls = validation.balls
+        confusion, balls = validation.total.confusion, validation.total.balls
         return cls(
             epoch,
             stage,
@@ -56,12 +64,14 @@ class EpochRow:
             lr,
             train_loss,
             validation.loss,
-            validation.confusion.mean_iou(),
+            confusion.mean_iou(),
             balls.found,
             balls.missed,
             balls.false,
             balls.error_percentile(50),
-            dict(zip(classes.names, validation.confusion.iou().tolist(), strict=True)),
+            round(train_seconds, 3),
+            round(validation.seconds, 3),
+            dict(zip(classes.names, confusion.iou().tolist(), strict=True)),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -86,33 +96,47 @@ class RunFolder:
 
     Args:
         root: the folder; made where it lacks.
-        resume: read ``last.ckpt``; else the folder must not hold a run.
+        resume: go on where ``last.ckpt`` says; from the start where the run was stopped before its first.
         config: the run's settings as plain values; a resumed run must have the same, but for those in ``MAY_CHANGE``.
+        writes: False in all processes of a training but one.
 
     Raises:
         ConfigurationError: nothing to resume, a run that would be overwritten, or other settings than the run's.
+        TrainingError: the folder cannot be written.
     """
 
-    MAY_CHANGE = ('output', 'data', 'workers', 'device')
+    MAY_CHANGE = ('output', 'data', 'workers', 'device', 'cache_gb', 'tensorboard')
 
-    def __init__(self, root: Path, resume: bool, config: dict[str, Any]) -> None:
-        self.root = root
+    def __init__(self, root: Path, resume: bool, config: dict[str, Any], *, writes: bool = True) -> None:
+        self.root, self.writes = root, writes
         self.best, self.last, self.csv = root / 'best.safetensors', root / 'last.ckpt', root / 'metrics.csv'
+        self.settings, self.events = root / 'settings.yaml', root / 'tensorboard'
         self.config = config
         self.state: dict[str, Any] = {}
         self.rows: list[EpochRow] = []
+        if not writes:
+            return
         if resume:
-            if not self.last.is_file():
-                raise ConfigurationError(f'there is nothing to resume: {self.last} does not exist')
-            self.state = read_training_state(self.last)
-            self._require_same_settings(self.state['config'])
-            self.rows = [EpochRow(**row) for row in self.state['rows']]
+            self._read()
         elif self.last.exists() or self.best.exists():
             raise ConfigurationError(f'{root} already holds a run; go on with it by --resume, or give another --output')
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(f'output {root} cannot be made: {error}') from error
+        write_whole(self.settings, lambda file: file.write(yaml.safe_dump(config, sort_keys=False).encode()))
+        if self.rows:
+            self._write_csv()
+
+    def _read(self) -> None:
+        if self.last.is_file():
+            self.state = read_training_state(self.last)
+            self._require_same_settings(self.state['config'])
+            self.rows = [EpochRow(**row) for row in self.state['rows']]
+        elif self.settings.is_file():
+            self._require_same_settings(yaml.safe_load(self.settings.read_text()))
+        else:
+            raise ConfigurationError(f'there is nothing to resume: {self.root} holds no run')
 
     def _require_same_settings(self, recorded: dict[str, Any]) -> None:
         changed = [
@@ -122,6 +146,11 @@ class RunFolder:
         ]
         if changed:
             raise ConfigurationError(f'a resumed run keeps its settings, but these differ: {"; ".join(changed)}')
+
+    def adopt(self, state: dict[str, Any]) -> None:
+        """Takes over the state that the writing process read."""
+        self.state = state
+        self.rows = [EpochRow(**row) for row in state.get('rows', ())]
 
     @property
     def best_row(self) -> EpochRow | None:
@@ -137,24 +166,24 @@ class RunFolder:
         return row.resolution == best.resolution and _score(row) > _score(best)
 
     def save(self, row: EpochRow, state: dict[str, Any]) -> None:
-        """Records a finished epoch with the state from which the next one goes on."""
+        """Records a finished epoch with the state from which the next one goes on.
+
+        Raises:
+            TrainingError: it cannot be written; what was there before stays.
+        """
         self.rows.append(row)
-        content = {
-            **state,
-            'epoch': row.epoch,
-            'config': self.config,
-            'rows': [asdict(r) for r in self.rows],
-        }
-        temporary = self.last.with_name(self.last.name + '.part')
-        torch.save(content, temporary)
-        temporary.replace(self.last)
+        if not self.writes:
+            return
+        rows = [asdict(r) for r in self.rows]
+        save_training_state(self.last, {**state, 'epoch': row.epoch, 'config': self.config, 'rows': rows})
+        self._write_csv()
+
+    def _write_csv(self) -> None:
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(row.to_csv()))
+        writer = csv.DictWriter(text, list(self.rows[0].to_csv()))
         writer.writeheader()
-        writer.writerows(r.to_csv() for r in self.rows)
-        temporary = self.csv.with_name(self.csv.name + '.part')
-        temporary.write_text(text.getvalue())
-        temporary.replace(self.csv)
+        writer.writerows(row.to_csv() for row in self.rows)
+        write_whole(self.csv, lambda file: file.write(text.getvalue().encode()))
 
 
 def _score(row: EpochRow) -> float:

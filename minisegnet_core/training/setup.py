@@ -1,30 +1,33 @@
-"""What a training, or a range test, needs before its first step: data, starting weights, device, loss."""
+"""What a training, or a range test, needs before its first step: data, starting weights, hardware, loss."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 from torch import nn
+from torch.utils.data import DataLoader
 
 from minisegnet_core.checkpoint import load_checkpoint
-from minisegnet_core.classes import IGNORE, ClassSet
 from minisegnet_core.config import StageConfig, TrainConfig
+from minisegnet_core.data.cache import cache_folder, open_cache
 from minisegnet_core.data.dataset import Dataset, Sample
-from minisegnet_core.data.half_resolution import half_resolution_folder, half_resolution_images
-from minisegnet_core.data.loading import SegmentationDataset
+from minisegnet_core.data.loading import Batch, SegmentationDataset, training_loader, validation_loader
+from minisegnet_core.data.statistics import class_shares
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.model import MiniSegNet, load_encoder_weights
 from minisegnet_core.preprocessing import Preprocessing
+from minisegnet_core.training.hardware import compiles, gather, memory_format
 from minisegnet_core.training.loop import Machinery
+from minisegnet_core.training.losses import SegmentationLoss, weights_from_shares
+from minisegnet_core.training.validation import Validation, validate
 
 Message = Callable[[str], None]
-Copying = Callable[[Sequence[Sample]], Iterable[Sample]]
+Progress = Callable[[Sequence[Sample]], Iterable[Sample]]
 
 
 class Setup:
@@ -33,28 +36,47 @@ class Setup:
     Args:
         config: checked settings.
         dataset: that of ``config.data``.
+        fabric: device, processes and precision.
         message: is told what differs from the configuration, and why.
-        fetch_weights: False where a resumed run brings all weights itself.
+        progress: wraps images that must be read before the training can begin.
+        state: of the run that is resumed; its weights replace all starting weights.
 
     Raises:
         ConfigurationError, DatasetError, ModelError: settings, data or starting weights cannot be used.
     """
 
-    def __init__(self, config: TrainConfig, dataset: Dataset, message: Message, *, fetch_weights: bool = True) -> None:
-        self.config, self.dataset, self.classes = config, dataset, dataset.classes
-        self.train_samples, self.val_samples = self.dataset.split('train'), self.dataset.split('val')
-        device = _device(config.device)
-        weights = _class_weights(config.class_weights, self.classes, self.dataset)
-        autocast = _autocast(config.precision, device)
+    def __init__(
+        self,
+        config: TrainConfig,
+        dataset: Dataset,
+        fabric: Fabric,
+        message: Message = lambda text: None,
+        progress: Progress = lambda samples: samples,
+        state: dict[str, Any] | None = None,
+    ) -> None:
+        self.config, self.dataset, self.classes, self.fabric = config, dataset, dataset.classes, fabric
+        self.message, self.progress = message, progress
+        self.train_samples, self.val_samples = dataset.split('train'), dataset.split('val')
+        _require_a_weight_each(config, dataset)
         torch.manual_seed(config.seed)
-        self.model, self.preprocessing, pretrained = self._starting_model(fetch_weights)
-        self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.stages = self._effective_stages(pretrained, message)
-        self.machinery = Machinery(device, self.preprocessing, autocast)
-        self.criterion = nn.CrossEntropyLoss(weight=weights, ignore_index=IGNORE).to(device)
+        self.model, self.preprocessing, pretrained = self._starting_model(state)
+        self.model.to(fabric.device)
+        if config.sync_batchnorm and fabric.world_size > 1:
+            nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
+        self.network: nn.Module = self.model
+        self.stages = self._effective_stages(pretrained)
+        self.machinery = Machinery(fabric, self.preprocessing)
+        self.class_weights = state['class_weights'] if state else self._class_weights()
+        self.criterion = SegmentationLoss(config.loss, self.classes, self.class_weights, dataset.absent)
+        self.criterion.to(fabric.device)
 
-    def _starting_model(self, fetch_weights: bool) -> tuple[MiniSegNet, Preprocessing, bool]:
+    def _starting_model(self, state: dict[str, Any] | None) -> tuple[MiniSegNet, Preprocessing, bool]:
         config = self.config
+        pretrained = bool(config.init_from) or config.encoder_weights != 'none'
+        if state:
+            model = MiniSegNet(len(self.classes))
+            model.load_state_dict(state['model'])
+            return model, Preprocessing.from_dict(state['preprocessing']), pretrained
         if config.init_from:
             model, record = load_checkpoint(config.init_from)
             if record.classes.names != self.classes.names:
@@ -62,17 +84,16 @@ class Setup:
                     f'init_from has the classes {", ".join(record.classes.names)}, '
                     f'the data set {", ".join(self.classes.names)}; they must be the same'
                 )
-            return model, record.preprocessing, True
+            return model, record.preprocessing, pretrained
         model = MiniSegNet(len(self.classes))
-        if fetch_weights:
-            load_encoder_weights(model, config.encoder_weights)
-        return model, Preprocessing(), config.encoder_weights != 'none'
+        load_encoder_weights(model, config.encoder_weights)
+        return model, Preprocessing(), pretrained
 
-    def _effective_stages(self, pretrained: bool, message: Message) -> dict[str, StageConfig]:
+    def _effective_stages(self, pretrained: bool) -> dict[str, StageConfig]:
         stages = {name: stage for name, stage in self.config.stages.items() if stage.epochs}
         frozen = [name for name, stage in stages.items() if stage.encoder == 'frozen']
         if frozen and not pretrained and not self.config.freeze_anyway:
-            message(
+            self.message(
                 f'the encoder starts from random weights, so freezing it in {", ".join(frozen)} would be pointless: '
                 'it is trained there (--freeze-anyway true freezes it all the same)'
             )
@@ -80,76 +101,81 @@ class Setup:
                 stages[name] = replace(stages[name], encoder='trained')
         return stages
 
-    def stage_data(
-        self, stage: StageConfig, output: Path, copying: Copying
-    ) -> tuple[SegmentationDataset, SegmentationDataset]:
+    def _class_weights(self) -> list[float]:
+        given = self.config.class_weights
+        if given == 'auto':
+            # One process reads all labels, the others take its word.
+            here = self.fabric.is_global_zero
+            shares = class_shares(self.train_samples, self.classes, self.progress).tolist() if here else []
+            given = weights_from_shares(gather(self.fabric, shares)[0])
+            self.message('class weights from the data: ' + ', '.join(f'{w:.2f}' for w in given))
+        weights = list(given) or [1.0] * len(self.classes)
+        return [0.0 if n in self.dataset.absent else w for n, w in zip(self.classes.names, weights, strict=True)]
+
+    def stage_data(self, stage: StageConfig, output: Path) -> tuple[SegmentationDataset, SegmentationDataset]:
         """Training and validation data at the stage's resolution.
 
         Args:
-            output: keeps the half-resolution copy where the data set's own folder cannot be written.
-            copying: wraps the images that must be copied, to show progress.
+            output: keeps the cache of decoded images where the data set's own folder cannot be written.
         """
-        config, half = self.config, None
-        if stage.resolution == 'half':
-            folder = half_resolution_folder(self.dataset.root, output / 'half')
-            half = half_resolution_images((*self.train_samples, *self.val_samples), folder, copying)
+        config = self.config
+        reader = open_cache(
+            (*self.train_samples, *self.val_samples),
+            stage.resolution,
+            cache_folder(self.dataset.root, output / 'cache'),
+            limit_gb=config.cache_gb,
+            progress=self.progress,
+            message=self.message,
+        )
         return (
-            SegmentationDataset(self.train_samples, self.classes, half, augment=config.augment, seed=config.seed),
-            SegmentationDataset(self.val_samples, self.classes, half),
+            SegmentationDataset(self.train_samples, self.classes, reader, augment=config.augment, seed=config.seed),
+            SegmentationDataset(self.val_samples, self.classes, reader),
+        )
+
+    def batches(self, stage: StageConfig, data: SegmentationDataset, epoch: int) -> DataLoader[Batch]:
+        """This process's part of an epoch's batches."""
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        workers = self.config.workers
+        return training_loader(data, stage.batch_size, workers, epoch, stage.images, rank=rank, world_size=world)
+
+    def validate(
+        self, stage: StageConfig, data: SegmentationDataset, group_of: Callable[[Sample], str] = lambda sample: ''
+    ) -> Validation:
+        """Scores the model as it is on the validation data of a stage."""
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        part = max(1, stage.batch_size // (world * stage.accumulation))
+        batches = validation_loader(data, part, self.config.workers, rank=rank, world_size=world)
+        scale = 2 if stage.resolution == 'half' else 1
+        return validate(
+            self.model, batches, data.samples, self.dataset, self.criterion, self.machinery, scale, group_of
         )
 
     def enter_stage(self, stage: StageConfig) -> list[nn.Parameter]:
-        """Freezes or frees the encoder, and gives the parameters that the stage trains."""
+        """Freezes or frees the encoder, makes :attr:`network` ready, and gives the parameters that the stage trains."""
         self.model.encoder.requires_grad_(stage.encoder == 'trained')
+        layout = memory_format(self.fabric.device, frozen_encoder=stage.encoder == 'frozen')
+        self.machinery.memory_format = layout
+        self.model.to(memory_format=layout)  # type: ignore[call-overload]
+        compiled = torch.compile(self.model) if compiles(self.config, self.fabric) else self.model
+        self.network = self.fabric.setup_module(compiled)  # type: ignore[arg-type]
         return [p for p in self.model.parameters() if p.requires_grad]
+
+    def make_optimizer(self, parameters: list[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        """AdamW on the parameters of a stage."""
+        optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=self.config.weight_decay, fused=True)
+        return self.fabric.setup_optimizers(optimizer)  # type: ignore[return-value]
 
     def train_mode(self, stage: StageConfig) -> None:
         """Puts the model into training mode; of a frozen encoder, batch-norm statistics must not move either."""
-        self.model.train()
+        self.network.train()
         if stage.encoder == 'frozen':
             self.model.encoder.eval()
 
 
-def _class_weights(weights: Sequence[float], classes: ClassSet, dataset: Dataset) -> torch.Tensor | None:
-    if not weights:
-        return None
-    if len(weights) != len(classes):
+def _require_a_weight_each(config: TrainConfig, dataset: Dataset) -> None:
+    weights, names = config.class_weights, dataset.classes.names
+    if weights and weights != 'auto' and len(weights) != len(names):
         raise ConfigurationError(
-            f'class_weights has {len(weights)} numbers, the data set {len(classes)} classes '
-            f'({", ".join(classes.names)}); give one for each, or none'
+            f'class_weights has {len(weights)} numbers, the data set {len(names)} classes '
+            f'({", ".join(names)}); give one for each, or none'
         )
-    return torch.tensor([0.0 if name in dataset.absent else w for name, w in zip(classes.names, weights, strict=True)])
-
-
-def _device(name: str) -> torch.device:
-    if name == 'auto':
-        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigurationError(f'device {name!r} is none that PyTorch knows: auto, cpu, cuda, cuda:0 ...') from error
-    if device.type == 'cuda' and not torch.cuda.is_available():
-        raise ConfigurationError('device is cuda, but PyTorch sees no CUDA GPU here; use --device cpu')
-    return device
-
-
-def _autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
-    """Autocast of the chosen precision; ``auto`` is bfloat16 only where the hardware multiplies in it.
-
-    A CPU without AMX or AVX-512 BF16 emulates bfloat16 convolutions: measured 13 times slower than float32.
-    """
-    if precision == 'auto':
-        fast = torch.cuda.is_bf16_supported() if device.type == 'cuda' else _cpu_has_bfloat16()
-        precision = 'bfloat16' if fast else 'float32'
-    if precision == 'float32':
-        return contextlib.nullcontext
-    if precision == 'float16':
-        # Its gradients underflow without loss scaling, which this loop has not.
-        raise ConfigurationError('precision float16 is not for training here; use bfloat16 or float32')
-    return functools.partial(torch.autocast, device.type, dtype=torch.bfloat16)
-
-
-def _cpu_has_bfloat16() -> bool:
-    flags = Path('/proc/cpuinfo')
-    text = flags.read_text() if flags.is_file() else ''
-    return 'avx512_bf16' in text or 'amx_bf16' in text

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
@@ -19,14 +21,18 @@ from torch import nn
 
 from minisegnet_core.checkpoint import ModelRecord, save_checkpoint
 from minisegnet_core.config import StageConfig, TrainConfig
+from minisegnet_core.data.check import check_dataset
 from minisegnet_core.data.dataset import Sample, open_dataset
-from minisegnet_core.data.loading import SegmentationDataset, training_loader, validation_loader
-from minisegnet_core.errors import ConfigurationError
-from minisegnet_core.training.loop import train_one_epoch, validate
+from minisegnet_core.data.loading import SegmentationDataset
+from minisegnet_core.errors import ConfigurationError, TrainingError
+from minisegnet_core.training.fine_tuning import FineTuning
+from minisegnet_core.training.hardware import average_batch_norm, gather, make_fabric
+from minisegnet_core.training.loop import train_one_epoch
 from minisegnet_core.training.lr_range_test import run_range_test
 from minisegnet_core.training.run_folder import EpochRow, RunFolder
 from minisegnet_core.training.schedule import learning_rate
 from minisegnet_core.training.setup import Setup
+from minisegnet_core.training.tensorboard import HINT, open_events, write_epoch
 
 
 class Reporter(Protocol):
@@ -34,7 +40,7 @@ class Reporter(Protocol):
 
     def message(self, text: str) -> None: ...
 
-    def copying(self, samples: Sequence[Sample]) -> Iterable[Sample]: ...
+    def reading(self, samples: Sequence[Sample]) -> Iterable[Sample]: ...
 
     def epoch(self, name: str, steps: int) -> AbstractContextManager[Callable[[float, float], None]]: ...
 
@@ -47,7 +53,7 @@ class Silence:
     def message(self, text: str) -> None:
         pass
 
-    def copying(self, samples: Sequence[Sample]) -> Iterable[Sample]:
+    def reading(self, samples: Sequence[Sample]) -> Iterable[Sample]:
         return samples
 
     @contextlib.contextmanager
@@ -60,11 +66,17 @@ class Silence:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training leaves: the best checkpoint, its validation row, and all rows."""
+    """What a training leaves: the best checkpoint, its validation row, and all rows.
+
+    fine_tuning: what ``finetune.json`` holds, for a run with ``init_from``. main_process: False in all processes but
+    the one that wrote the files.
+    """
 
     best_checkpoint: Path
     best: EpochRow
     rows: list[EpochRow] = field(default_factory=list)
+    fine_tuning: dict[str, Any] | None = None
+    main_process: bool = True
 
 
 def train(config: TrainConfig, *, resume: bool = False, reporter: Reporter | None = None) -> TrainResult:
@@ -80,6 +92,7 @@ def train(config: TrainConfig, *, resume: bool = False, reporter: Reporter | Non
     Raises:
         ConfigurationError: a setting is wrong, or ``output`` holds another run.
         DatasetError, ModelError: data or starting weights cannot be used.
+        TrainingError: the loss is not finite, or a file cannot be written.
     """
     config.check()
     return _Trainer(config, resume, reporter or Silence()).run()
@@ -87,19 +100,32 @@ def train(config: TrainConfig, *, resume: bool = False, reporter: Reporter | Non
 
 class _Trainer:
     def __init__(self, config: TrainConfig, resume: bool, reporter: Reporter) -> None:
-        self.config, self.reporter = config, reporter
+        self.config = config
+        self.fabric = fabric = make_fabric(config)
+        self.reporter = reporter if fabric.is_global_zero else Silence()
         dataset = open_dataset(config.data)  # a wrong one is told before a folder is made for its run
-        self.run_folder = RunFolder(Path(config.output), resume, asdict(config))
-        self.setup = Setup(config, dataset, reporter.message, fetch_weights=not self.run_folder.state)
+        folder = RunFolder(Path(config.output), resume, asdict(config), writes=fabric.is_global_zero)
+        folder.adopt(gather(fabric, folder.state)[0])
+        self.run_folder, state = folder, folder.state
+        if fabric.is_global_zero and not state:
+            check_dataset(dataset, ('train', 'val'), self.reporter.reading)
+        fabric.barrier()
+        self.setup = Setup(config, dataset, fabric, self.reporter.message, self.reporter.reading, state)
+        self.events = None
+        if config.tensorboard and fabric.is_global_zero:
+            try:
+                self.events = open_events(folder.events, len(folder.rows))
+            except ModuleNotFoundError:
+                self.reporter.message(HINT)
 
     def run(self) -> TrainResult:
         """All stages, from the first epoch not yet done."""
-        state = self.run_folder.state
-        done = int(state['epoch']) + 1 if state else 0
-        if state:
-            self.setup.model.load_state_dict(state['model'])
+        done, first = len(self.run_folder.rows), 0
+        if done:
+            self.fabric.strategy.precision.load_state_dict(self.run_folder.state['precision'])
             self.reporter.message(f'going on after epoch {done - 1}, as recorded in {self.run_folder.last}')
-        first = 0
+        root = self.run_folder.root
+        fine_tuning = FineTuning(self.setup, root, begin=not done) if self.config.init_from else None
         for name, stage in self.setup.stages.items():
             if done < first + stage.epochs:
                 self._run_stage(name, stage, first, max(done, first))
@@ -107,44 +133,70 @@ class _Trainer:
         best = self.run_folder.best_row
         if best is None:
             raise ConfigurationError(f'{self.config.output} holds a finished run without any epoch')
-        return TrainResult(self.run_folder.best, best, self.run_folder.rows)
+        report = fine_tuning.end(self.run_folder.best) if fine_tuning else None
+        if self.events:
+            self.events.close()
+        return TrainResult(
+            self.run_folder.best, best, self.run_folder.rows, report, main_process=self.fabric.is_global_zero
+        )
 
     def _run_stage(self, name: str, stage: StageConfig, first: int, start: int) -> None:
-        setup = self.setup
-        train_data, val_data = setup.stage_data(stage, self.run_folder.root, self.reporter.copying)
+        setup, state = self.setup, self.run_folder.state
+        train_data, val_data = setup.stage_data(stage, self.run_folder.root)
         parameters = setup.enter_stage(stage)
         stage = self._with_rates(name, stage, parameters, train_data, within=start > first)
         assert stage.lr != 'auto'
-        optimizer = torch.optim.AdamW(parameters, lr=stage.lr, weight_decay=self.config.weight_decay)
+        optimizer = setup.make_optimizer(parameters, stage.lr)
         if start > first:
-            optimizer.load_state_dict(self.run_folder.state['optimizer'])
+            optimizer.load_state_dict(state['optimizer'])
         for epoch in range(start, first + stage.epochs):
-            batches = training_loader(train_data, stage.batch_size, self.config.workers, epoch, stage.images)
+            batches = setup.batches(stage, train_data, epoch)
             rate = functools.partial(_rate, stage, (epoch - first) * len(batches), len(batches))
             setup.train_mode(stage)
+            started = time.monotonic()
             with self.reporter.epoch(f'epoch {epoch} {name}', len(batches)) as on_step:
-                loss = train_one_epoch(setup.model, batches, setup.criterion, optimizer, rate, setup.machinery, on_step)
-            validation = validate(
-                setup.model,
-                validation_loader(val_data, stage.batch_size, self.config.workers),
-                setup.val_samples,
-                setup.classes,
-                setup.criterion,
-                setup.machinery,
-                scale=2 if stage.resolution == 'half' else 1,
+                loss = train_one_epoch(
+                    setup.network,
+                    batches,
+                    setup.train_samples,
+                    setup.criterion,
+                    optimizer,
+                    rate,
+                    setup.machinery,
+                    on_step,
+                    stage.accumulation,
+                )
+            average_batch_norm(setup.model, self.fabric)
+            seconds = time.monotonic() - started
+            validation = setup.validate(stage, val_data)
+            if not math.isfinite(validation.loss):
+                raise TrainingError(
+                    f'epoch {epoch}: the network gives no finite loss on the validation images any more; '
+                    f'{self.run_folder.root} holds the state before this epoch. Lower {name}.lr'
+                )
+            row = EpochRow.of(
+                epoch, name, stage.resolution, rate(len(batches) - 1), loss, seconds, validation, setup.classes
             )
-            row = EpochRow.of(epoch, name, stage.resolution, rate(len(batches) - 1), loss, validation, setup.classes)
-            record = self._record(row)
-            if self.run_folder.is_best(row):
-                save_checkpoint(self.run_folder.best, setup.model, record)
-            state = {
-                'model': setup.model.state_dict(),
-                'optimizer': optimizer.state_dict(),
-                'record': record.to_metadata(),
-                'rates': [stage.base_lr, stage.lr],
-            }
-            self.run_folder.save(row, state)
+            self._save(row, stage, optimizer)
+            if self.events:
+                write_epoch(self.events, row, validation.pictures, setup.classes)
             self.reporter.epoch_done(row)
+
+    def _save(self, row: EpochRow, stage: StageConfig, optimizer: torch.optim.Optimizer) -> None:
+        setup, record = self.setup, self._record(row)
+        if self.fabric.is_global_zero and self.run_folder.is_best(row):
+            save_checkpoint(self.run_folder.best, setup.model, record)
+        state = {
+            'model': setup.model.state_dict(),
+            'optimizer': optimizer.state_dict(),
+            'precision': self.fabric.strategy.precision.state_dict(),
+            'record': record.to_metadata(),
+            'preprocessing': setup.preprocessing.to_dict(),
+            'class_weights': setup.class_weights,
+            'rates': [stage.base_lr, stage.lr],
+        }
+        self.run_folder.save(row, state)
+        self.fabric.barrier()  # where the writing fails, no process goes on
 
     def _with_rates(
         self, name: str, stage: StageConfig, parameters: list[nn.Parameter], data: SegmentationDataset, *, within: bool

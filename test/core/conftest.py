@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minisegnet_core.ball import BallTruth
-from minisegnet_core.data.dataset import DatasetWriter
+from minisegnet_core.data.writer import DatasetWriter
 
 WIDTH, HEIGHT = 128, 96
 
@@ -38,5 +38,5 @@ def shapes_dataset(tmp_path_factory) -> Path:
         for index in range(12):
             image, labels, ball = draw_sample(index)
             split = 'train' if index < 8 else 'val'
-            writer.add(f'{index:03}', image, labels, split=split, balls=[ball], group=f'g{index % 3}')
+            writer.add(f'{index:03}', image, labels, split=split, balls=[ball], group=f'{split}-{index % 3}')
     return root

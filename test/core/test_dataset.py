@@ -1,6 +1,6 @@
-"""Data sets on disk: what is written is read, what is wrong is named, the half-resolution copy is kept and remade."""
+"""Data sets on disk: what is written is read, what is wrong is named."""
 
-import os
+import errno
 import re
 
 import cv2
@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from minisegnet_core.ball import BallTruth
-from minisegnet_core.data.dataset import DatasetWriter, open_dataset, write_image
-from minisegnet_core.data.half_resolution import half_resolution_images
+from minisegnet_core.classes import ClassSet, SegmentationClass
+from minisegnet_core.data.dataset import open_dataset
+from minisegnet_core.data.writer import DatasetWriter
 from minisegnet_core.errors import DatasetError
 
 BALL = BallTruth(10.5, 20.25, 4.125, 0.75, 10.0, 19.5)
@@ -102,42 +103,44 @@ def test_damaged_annotation_is_named_by_line(root):
         open_dataset(root)
 
 
-def test_half_resolution_copy(root, tmp_path):
-    samples = open_dataset(root).split('train')
-    made = []
-
-    def watch(stale):
-        made.append([s.name for s in stale])
-        return stale
-
-    folder = tmp_path / 'half'
-    paths = half_resolution_images(samples, folder, watch)
-    assert cv2.imread(str(paths['a'])).shape == (15, 21, 3)  # rounded up, so that the label grids fit
-    half_resolution_images(samples, folder, watch)
-    assert made == [['a']]  # kept
-    write_image(samples[0].image_path, np.zeros((30, 41, 3), np.uint8))
-    os.utime(samples[0].image_path, ns=(1, 1))
-    paths = half_resolution_images(samples, folder, watch)
-    assert made == [['a'], ['a']]  # remade
-    assert cv2.imread(str(paths['a'])).max() == 0
-    paths['a'].unlink()
-    assert half_resolution_images(samples, folder, watch)['a'].is_file()
-
-
-def test_labels_are_never_interpolated_in_training(root):
-    pytest.importorskip('torch', reason='training needs PyTorch')
-    from minisegnet_core.data.loading import SegmentationDataset
-
+def test_appending_keeps_what_is_there(root):
+    image, labels = np.full((8, 8, 3), 9, np.uint8), np.zeros((8, 8), np.uint8)
+    with DatasetWriter(root, append=True) as writer:
+        assert 'a' in writer
+        with pytest.raises(DatasetError, match="an image 'a' already"):
+            writer.add('a', image, labels, split='train')
+        writer.add('c', image, labels, split='train', group='lab')
     dataset = open_dataset(root)
-    data = SegmentationDataset(dataset.split('train'), dataset.classes, augment=True, seed=1)
-    seen = set()
-    for epoch in range(20):
-        data.epoch = epoch
-        image, target, _ = data[0]
-        assert image.shape == (3, 30, 41)
-        assert set(target.unique().tolist()) == {1, 3}
-        seen.add(tuple(target[1].tolist()))
-    assert len(seen) == 2  # as it is, and mirrored: reduced after mirroring, since 41 is no multiple of four
-    again = SegmentationDataset(dataset.split('train'), dataset.classes, augment=True, seed=1)
-    again.epoch = 19
-    assert (again[0][0] == image).all()
+    assert [s.name for s in dataset.split('train')] == ['a', 'c']
+    assert dataset.split('train')[0].balls == (BALL,)
+    assert dataset.split('train')[1].group == 'lab'
+
+
+def test_appending_other_classes_or_absences_is_refused(root):
+    two = ClassSet((SegmentationClass('grass', (0, 9, 0)), SegmentationClass('rest', (0, 0, 0))))
+    with pytest.raises(DatasetError, match='they must be the same'):
+        DatasetWriter(root, two, append=True)
+    with pytest.raises(DatasetError, match='keep them as two data sets'):
+        DatasetWriter(root, absent={'ball': 'field'}, append=True)
+    with pytest.raises(DatasetError, match="absent names 'goal'"):
+        DatasetWriter(root, absent={'goal': 'field'})
+
+
+def test_absent_is_written(tmp_path):
+    with DatasetWriter(tmp_path, absent={'ball': 'field'}):
+        pass
+    assert open_dataset(tmp_path).absent == {'ball': 'field'}
+
+
+def test_full_disk_is_named_and_harms_nothing(root, monkeypatch):
+    before = (root / 'dataset.yaml').read_bytes()
+
+    def full(path, content):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr('pathlib.Path.write_bytes', full)
+    with pytest.raises(DatasetError, match=r'c\.png could not be written: No space left on device'):
+        DatasetWriter(root, append=True).add(
+            'c', np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8), split='val'
+        )
+    assert (root / 'dataset.yaml').read_bytes() == before

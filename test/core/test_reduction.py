@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from minisegnet_core.classes import IGNORE
+from minisegnet_core.classes import IGNORE, ClassSet, SegmentationClass
 from minisegnet_core.data.reduction import reduce_labels
 from minisegnet_core.errors import DatasetError
 
@@ -76,3 +76,10 @@ def test_half_resolution_truth_comes_from_the_original():
 def test_unknown_id_is_named():
     with pytest.raises(DatasetError, match=r'\[7\]'):
         reduce_labels(np.full((4, 4), 7, np.uint8))
+
+
+def test_all_255_ids_can_be_classes():
+    # 5 columns: the last block is padded, with an id that must not be taken for class 254.
+    classes = ClassSet(tuple(SegmentationClass(f'c{i}', (i, 0, 0)) for i in range(255)))
+    assert reduce_labels(np.full((5, 5), 254, np.uint8), classes).tolist() == [[254, 254], [254, 254]]
+    assert reduce_labels(np.full((5, 5), 7, np.uint8), classes).tolist() == [[7, 7], [7, 7]]

@@ -30,11 +30,14 @@ MAY_USE_TORCH = (
     'data/transforms.py',
     'inference/export.py',
     'inference/torch_engine.py',
+    'training/hardware.py',
     'training/loop.py',
+    'training/losses.py',
     'training/lr_range_test.py',
     'training/run_folder.py',
     'training/setup.py',
     'training/trainer.py',
+    'training/validation.py',
 )
 
 

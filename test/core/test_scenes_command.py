@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -18,7 +19,9 @@ from rosbags.typesys import Stores, get_typestore
 from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.frames import open_frames
 from minisegnet_core.scenes import SceneConfig, render_sequence
+from minisegnet_core.scenes.bags import write_bag
 from minisegnet_core.scenes.command import main
+from minisegnet_core.scenes.series import START, Series
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ['--size', '96x64', '--seed', '3']
@@ -62,6 +65,65 @@ def test_goes_on_without_rendering_again(tmp_path):
     assert kept.stat().st_mtime_ns == 1
 
 
+def bag_messages(path):
+    """Topic, stamp and bytes of every message, in order."""
+    with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_KILTED)) as reader:
+        return [(connection.topic, stamp, bytes(raw)) for connection, stamp, raw in reader.messages()]
+
+
+@pytest.mark.parametrize(('storage', 'compressed'), [('mcap', True), ('sqlite3', False)])
+def test_a_resumed_bag_holds_the_same_messages(tmp_path, storage, compressed):
+    series = Series(SceneConfig.from_mapping({'image': {'width': 96, 'height': 64}}), 3, 6, True, 8.0)
+    kind = {'storage': storage, 'compressed': compressed, 'workers': 1}
+
+    def until_the_third(results, total, done):
+        for number, result in enumerate(results):
+            if number == 3:
+                raise KeyboardInterrupt
+            yield result
+
+    with pytest.raises(KeyboardInterrupt):
+        write_bag(series, tmp_path / 'cut', progress=until_the_third, **kind)
+    partly = bag_messages(tmp_path / 'cut')
+    assert sum(topic == '/camera/camera_info' for topic, _, _ in partly) in {3, 4}
+    kept = {p.name: p.stat().st_mtime_ns for p in (tmp_path / 'cut.parts').glob('*.npz')}
+    assert write_bag(series, tmp_path / 'cut', progress=lambda results, *_: results, **kind) == 6 - len(kept)
+    assert write_bag(series, tmp_path / 'whole', progress=lambda results, *_: results, **kind) == 6
+    whole = bag_messages(tmp_path / 'whole')
+    assert bag_messages(tmp_path / 'cut') == whole and len(whole) >= 3 * 6
+    assert not (tmp_path / 'cut.parts').exists()
+
+
+def test_a_sequence_is_one_group_in_one_split(tmp_path):
+    output = tmp_path / 'walk'
+    arguments = ('--count', 4, '--sequence', '--rate', 4, '--workers', 1, '--val-share', 0.5)
+    assert synthesize('--output', output, *arguments) == 0
+    dataset = open_dataset(output)
+    assert [len(samples) for samples in dataset.splits.values() if samples] == [4]
+    lines = [json.loads(line) for line in (output / 'annotations.jsonl').read_text().splitlines()]
+    assert [line['group'] for line in lines] == ['sequence_3'] * 4
+    assert [line['stamp'] for line in lines] == [START + number * 250_000_000 for number in range(4)]
+
+
+@pytest.mark.slow
+def test_a_script_without_main_guard_is_told(tmp_path):
+    """Workers that die at once were started again and again, for ever."""
+    script = tmp_path / 'script.py'
+    script.write_text(
+        'from minisegnet_core.scenes import SceneConfig\n'
+        'from minisegnet_core.scenes.series import Series, mapped, render_index\n'
+        "series = Series(SceneConfig.from_mapping({'image': {'width': 96, 'height': 64}}), 1, 4)\n"
+        'with mapped(series, render_index, [0, 1, 2, 3], 2) as results:\n'
+        '    print(len(list(results)))\n'
+    )
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert 'ConfigurationError' in done.stderr.splitlines()[-1] and '__main__' in done.stderr.splitlines()[-1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('storage', ['dataset', 'mcap'])
 def test_ctrl_c_leaves_a_usable_part(tmp_path, storage):
@@ -88,6 +150,8 @@ def test_ctrl_c_leaves_a_usable_part(tmp_path, storage):
     assert {k.replace('cut', 'whole') for k in theirs} == set(ours)
     if storage == 'dataset':
         assert ours == theirs
+    else:
+        assert bag_messages(cut) == bag_messages(whole)
 
 
 @pytest.mark.parametrize(('storage', 'compressed'), [('mcap', True), ('sqlite3', False)])

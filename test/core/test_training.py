@@ -1,19 +1,26 @@
 """The staged training on tiny pictures: frozen means frozen, resuming repeats, smoke runs through."""
 
 import csv
+import shutil
 from dataclasses import replace
+from urllib.error import URLError
 
+import cv2
 import numpy as np
 import pytest
 
 torch = pytest.importorskip('torch', reason='training needs PyTorch')
 
 from minisegnet_core.checkpoint import load_checkpoint, read_training_state  # noqa: E402
-from minisegnet_core.config import StageConfig, TrainConfig  # noqa: E402
-from minisegnet_core.data.dataset import DatasetWriter  # noqa: E402
-from minisegnet_core.errors import ConfigurationError, DatasetError  # noqa: E402
+from minisegnet_core.config import LossConfig, StageConfig, TrainConfig  # noqa: E402
+from minisegnet_core.data.dataset import open_dataset  # noqa: E402
+from minisegnet_core.data.statistics import class_shares  # noqa: E402
+from minisegnet_core.data.writer import DatasetWriter  # noqa: E402
+from minisegnet_core.errors import ConfigurationError, DatasetError, ModelError, TrainingError  # noqa: E402
 from minisegnet_core.model import MiniSegNet  # noqa: E402
 from minisegnet_core.training import trainer  # noqa: E402
+from minisegnet_core.training.command import main  # noqa: E402
+from minisegnet_core.training.losses import weights_from_shares  # noqa: E402
 from minisegnet_core.training.schedule import learning_rate  # noqa: E402
 from minisegnet_core.training.trainer import train  # noqa: E402
 
@@ -30,6 +37,7 @@ def small(data, output, **changes) -> TrainConfig:
         workers=0,
         precision='float32',
         device='cpu',
+        tensorboard=False,
     )
     return replace(config, **changes)
 
@@ -54,7 +62,7 @@ def test_three_stages_write_what_they_promise(shapes_dataset, tmp_path):
 
 
 def test_it_learns(shapes_dataset, tmp_path):
-    stage = StageConfig(epochs=12, batch_size=4, lr=3e-3, base_lr=1e-3, policy='one_cycle')
+    stage = StageConfig(epochs=8, batch_size=4, lr=3e-3, base_lr=1e-3, policy='one_cycle')
     off = replace(stage, epochs=0)
     result = train(small(shapes_dataset, tmp_path / 'run', stage1=off, stage2=stage, stage3=off))
     assert result.best.mean_iou > 0.6
@@ -92,60 +100,6 @@ def test_freezing_random_weights_is_refused_with_a_word(shapes_dataset, tmp_path
     assert not torch.equal(before['encoder.conv1.weight'], after['encoder.conv1.weight'])
 
 
-class StopAfter(trainer.Silence):
-    """Interrupts in the middle of an epoch, as kill or Ctrl-C would."""
-
-    def __init__(self, steps):
-        self.steps = steps
-
-    def epoch(self, name, steps):
-        listener = self
-
-        class Watch:
-            def __enter__(self):
-                def on_step(loss, rate):
-                    listener.steps -= 1
-                    if listener.steps < 0:
-                        raise KeyboardInterrupt
-
-                return on_step
-
-            def __exit__(self, *_):
-                return False
-
-        return Watch()
-
-
-@pytest.mark.parametrize('steps', [1, 3, 5])
-def test_resumed_run_equals_the_uninterrupted_one(shapes_dataset, tmp_path, steps):
-    stage = StageConfig(epochs=2, batch_size=4, lr=2e-3, base_lr=2e-4, cycle_epochs=1)
-    stages = {'stage1': stage, 'stage2': replace(stage, epochs=0), 'stage3': replace(stage, epochs=1)}
-    whole = train(small(shapes_dataset, tmp_path / 'whole', **stages))
-    config = small(shapes_dataset, tmp_path / 'cut', **stages)
-    with pytest.raises(KeyboardInterrupt):
-        train(config, reporter=StopAfter(steps))
-    if steps < 2:  # no epoch was finished: nothing to resume, and nothing in the way of starting anew
-        with pytest.raises(ConfigurationError, match='nothing to resume'):
-            train(config, resume=True)
-        resumed = train(config)
-    else:
-        resumed = train(config, resume=True)
-    assert [r.to_json() for r in resumed.rows] == [r.to_json() for r in whole.rows]
-    one = read_training_state(tmp_path / 'whole' / 'last.ckpt')['model']
-    two = read_training_state(tmp_path / 'cut' / 'last.ckpt')['model']
-    assert all(torch.equal(one[key], two[key]) for key in one)
-
-
-def test_a_run_is_never_overwritten_nor_resumed_with_other_settings(shapes_dataset, tmp_path):
-    off = StageConfig(epochs=0)
-    config = small(shapes_dataset, tmp_path / 'run', stage2=off, stage3=off)
-    train(config)
-    with pytest.raises(ConfigurationError, match='already holds a run'):
-        train(config)
-    with pytest.raises(ConfigurationError, match=r'seed \(was 0, is 1\)'):
-        train(replace(config, seed=1), resume=True)
-
-
 def test_learning_rates_by_hand():
     triangular = StageConfig(epochs=4, lr=1.0, base_lr=0.2, policy='triangular', cycle_epochs=2)
     assert [learning_rate(triangular, s, 4) for s in (0, 2, 4, 6, 8)] == pytest.approx([0.2, 0.6, 1.0, 0.6, 0.2])
@@ -168,11 +122,19 @@ def test_learning_rates_by_hand():
         ({'precision': 'float8'}, "precision is 'float8'"),
         ({'class_weights': [1.0, 2.0]}, 'class_weights has 2 numbers'),
         ({'device': 'tpu'}, "device 'tpu'"),
+        ({'class_weights': [0.0] * 4}, 'class_weights is'),
+        ({'loss': LossConfig(cross_entropy=0.0)}, r'loss\.cross_entropy \+ loss\.dice is 0'),
+        ({'loss': LossConfig(dice=-1.0)}, r'loss\.dice is -1'),
+        ({'stage1': StageConfig(batch_size=4, accumulation=3)}, r'stage1\.accumulation is 3'),
+        ({'stage2': StageConfig(batch_size=16, images=8)}, r'stage2\.images is 8'),
+        ({'init_from': 'a.safetensors', 'encoder_weights': 'b.pth'}, r"encoder_weights is 'b\.pth'"),
+        ({'stage1': StageConfig(), 'freeze_anyway': True}, 'freeze_anyway is True'),
     ],
 )
-def test_wrong_settings_are_named(shapes_dataset, tmp_path, changes, message):
+def test_wrong_settings_are_named_before_a_folder_is_made(shapes_dataset, tmp_path, changes, message):
     with pytest.raises(ConfigurationError, match=message):
         train(replace(small(shapes_dataset, tmp_path / 'run'), **changes))
+    assert not (tmp_path / 'run' / 'last.ckpt').exists()
 
 
 def test_missing_data_set_and_split_are_named(shapes_dataset, tmp_path):
@@ -182,3 +144,93 @@ def test_missing_data_set_and_split_are_named(shapes_dataset, tmp_path):
         pass
     with pytest.raises(DatasetError, match="no images in its split 'train'"):
         train(small(tmp_path / 'empty', tmp_path / 'run'))
+
+
+def test_bad_images_are_named_before_the_first_epoch(shapes_dataset, tmp_path):
+    shutil.copytree(shapes_dataset, tmp_path / 'data')
+    (tmp_path / 'data' / 'labels' / '002.png').write_bytes(b'no png')
+    with pytest.raises(DatasetError, match=r'002\.png'):
+        train(small(tmp_path / 'data', tmp_path / 'run'))
+
+
+def test_unreachable_imagenet_weights_are_named_with_the_ways_out(shapes_dataset, tmp_path, monkeypatch):
+    def offline(*arguments, **options):
+        raise URLError('no route to host')
+
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'empty'))
+    monkeypatch.setattr('torch.hub.urlopen', offline)
+    with pytest.raises(ModelError, match=r'no route to host.*--encoder-weights FILE.*--encoder-weights none'):
+        train(small(shapes_dataset, tmp_path / 'run', encoder_weights='imagenet'))
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_images_and_spoils_nothing(shapes_dataset, tmp_path):
+    stage = StageConfig(epochs=1, batch_size=4)
+    wild = replace(stage, lr=1e30, base_lr=1e30)
+    off = replace(stage, epochs=0)
+    config = small(shapes_dataset, tmp_path / 'run', stage1=stage, stage2=wild, stage3=off)
+    with pytest.raises(TrainingError, match=r'the loss is (nan|inf) at step 1, .* for the images \d{3}\.jpg, .*lower'):
+        train(config)
+    assert read_training_state(tmp_path / 'run' / 'last.ckpt')['epoch'] == 0
+    state = load_checkpoint(tmp_path / 'run' / 'best.safetensors')[0].state_dict()
+    assert all(torch.isfinite(value).all() for value in state.values())
+
+
+def test_a_network_spoilt_by_the_last_step_is_not_saved(shapes_dataset, tmp_path):
+    one_step = StageConfig(epochs=1, batch_size=8, lr=1e30, base_lr=1e30)
+    off = replace(one_step, epochs=0)
+    with pytest.raises(TrainingError, match='no finite loss on the validation images'):
+        train(small(shapes_dataset, tmp_path / 'run', stage1=one_step, stage2=off, stage3=off))
+    assert not (tmp_path / 'run' / 'last.ckpt').exists()
+
+
+def test_all_terms_of_the_loss_with_weights_from_the_data(shapes_dataset, tmp_path):
+    stage = StageConfig(epochs=2, batch_size=4, accumulation=2, lr=2e-3, base_lr=1e-3)
+    off = replace(stage, epochs=0)
+    settings = {'loss': LossConfig(1.0, 0.5, 0.1), 'class_weights': 'auto', 'stage1': off, 'stage2': stage}
+    result = train(small(shapes_dataset, tmp_path / 'run', stage3=off, **settings))
+    assert result.rows[1].train_loss < result.rows[0].train_loss
+    dataset = open_dataset(shapes_dataset)
+    expected = weights_from_shares(class_shares(dataset.split('train'), dataset.classes))
+    assert read_training_state(tmp_path / 'run' / 'last.ckpt')['class_weights'] == expected
+    assert max(expected) == expected[1] > 3  # the ball has the fewest pixels
+
+
+def test_truth_that_never_draws_the_ball(shapes_dataset, tmp_path):
+    shutil.copytree(shapes_dataset, tmp_path / 'data')
+    index = tmp_path / 'data' / 'dataset.yaml'
+    index.write_text(index.read_text() + 'absent: {ball: field}\n')
+    for path in (tmp_path / 'data' / 'labels').glob('*.png'):
+        labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), np.where(labels == 1, 3, labels))
+    (tmp_path / 'data' / 'annotations.jsonl').unlink()
+    stage = StageConfig(epochs=1, batch_size=4)
+    off = replace(stage, epochs=0)
+    row = train(small(tmp_path / 'data', tmp_path / 'run', stage1=off, stage2=stage, stage3=off)).best
+    assert np.isnan(row.iou['ball'])
+    assert row.mean_iou == pytest.approx(np.mean([row.iou[name] for name in ('background', 'line', 'field')]))
+
+
+def test_tensorboard_has_the_table_and_pictures(shapes_dataset, tmp_path):
+    events = pytest.importorskip('tensorboard.backend.event_processing.event_accumulator', reason='needs TensorBoard')
+    stage = StageConfig(epochs=2, batch_size=4)
+    off = replace(stage, epochs=0)
+    result = train(small(shapes_dataset, tmp_path / 'run', stage1=off, stage2=stage, stage3=off, tensorboard=True))
+    log = events.EventAccumulator(str(tmp_path / 'run' / 'tensorboard'))
+    log.Reload()
+    assert [e.step for e in log.Scalars('iou/mean')] == [0, 1]
+    assert [e.value for e in log.Scalars('iou/mean')] == pytest.approx([r.mean_iou for r in result.rows], rel=1e-6)
+    assert [e.value for e in log.Scalars('loss/train')] == pytest.approx([r.train_loss for r in result.rows], rel=1e-6)
+    image = log.Images('image, truth, prediction')[1]
+    sheet = cv2.imdecode(np.frombuffer(image.encoded_image_string, np.uint8), cv2.IMREAD_COLOR)
+    assert sheet.shape == (image.height, image.width, 3)
+    assert image.width == 3 * 320 + 4 * 4  # image, truth, prediction
+    assert image.height == 4 * (240 + 18 + 4) + 4  # of the four validation images
+
+
+def test_show_samples_writes_a_picture_and_trains_nothing(shapes_dataset, tmp_path, capsys):
+    picture = tmp_path / 'samples.png'
+    arguments = ['--data', str(shapes_dataset), '--output', str(tmp_path / 'run')]
+    assert main([*arguments, '--show-samples', str(picture)], 'train') == 0
+    assert capsys.readouterr().out == f'{picture}\n'
+    assert cv2.imread(str(picture)).shape[1] > 500
+    assert not (tmp_path / 'run').exists()

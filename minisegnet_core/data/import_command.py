@@ -1,0 +1,210 @@
+"""Bring labelled images of other formats, or a bag to label, into a data set: split by group, checked, nothing lost.
+
+    minisegnet import-dataset labelled --format masks --colors ball=0,0,255 line=255,255,255 field=0,255,0 \\
+        background=0,0,0 --group-pattern '^([a-z]+)_' --output match
+    minisegnet import-dataset TORSO-21/reality --format torso21 --output torso
+    minisegnet import-dataset coco/annotations.json --format coco --map 'sports ball=ball' --output coco_soccer
+    minisegnet import-dataset match.mcap --format frames --rate 2 --output match --label-tools to_label
+
+masks: folders of images and of label images painted in colours (also CVAT's "Segmentation mask 1.1", with its
+labelmap.txt, and seglight for SegLight's colours). torso21: TORSO-21. coco: COCO segmentations, polygons and run-length
+masks. frames: a bag, video or folder of images, with a model's own predictions to be corrected in a label tool.
+minisegnet: data sets of our own, to merge them or to split anew. docs/data.md tells more.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from minisegnet_core.classes import SOCCER, ClassSet
+from minisegnet_core.cli import command
+from minisegnet_core.data.importers.coco import Coco
+from minisegnet_core.data.importers.colors import ColorMap, parse_colors, read_labelmap
+from minisegnet_core.data.importers.entry import Content, Entry, Importer
+from minisegnet_core.data.importers.frames import LabelledFrames, stem_of
+from minisegnet_core.data.importers.masks import SEGLIGHT, MaskFolders
+from minisegnet_core.data.importers.own import OwnFormat
+from minisegnet_core.data.importers.torso21 import Torso21
+from minisegnet_core.data.importing import SplitRule, import_entries
+from minisegnet_core.errors import ConfigurationError, SourceError
+from minisegnet_core.frames import open_frames
+
+FORMATS = ('masks', 'seglight', 'torso21', 'coco', 'frames', 'minisegnet')
+
+
+@command
+def main(argv: Sequence[str], prog: str) -> int:
+    arguments = _parser(prog).parse_args(list(argv))
+    source, classes = _importer(arguments)
+    output = Path(arguments.output)
+    rule = SplitRule(
+        val=arguments.val,
+        test=arguments.test,
+        seed=arguments.seed,
+        pattern=arguments.group_pattern,
+        val_groups=arguments.val_groups,
+        test_groups=arguments.test_groups,
+        keep=arguments.keep_splits,
+    )
+    report = import_entries(
+        source,
+        output,
+        classes,
+        rule,
+        absent=None if arguments.absent is None else _pairs(arguments.absent, '--absent'),
+        prefix=arguments.prefix,
+        append=arguments.append,
+        dry_run=arguments.dry_run,
+        most_unknown=arguments.most_unknown,
+        extension=arguments.image_format,
+        label_tools=Path(arguments.label_tools) if arguments.label_tools else None,
+        progress=_progress,
+    )
+    if not report.count and not report.present:
+        raise SourceError(f'{arguments.source} gave no image')
+    if isinstance(source, LabelledFrames) and source.alike:
+        print(f'{source.alike} frames look like the one before them and were left out')
+    print('\n'.join(report.lines()))
+    if arguments.val and not report.images['val'] and not arguments.append:
+        shorter = ' or make them shorter with --group-seconds,' if isinstance(source, LabelledFrames) else ''
+        print(
+            f'nothing fell to val: of {sum(map(len, report.groups.values())) or report.count} groups, name some with '
+            f'--val-groups,{shorter} or try another --seed'
+        )
+    print('nothing was written (--dry-run)' if arguments.dry_run else output)
+    return 0
+
+
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('source', help='folder, JSON file, bag or video')
+    parser.add_argument('--format', required=True, choices=FORMATS)
+    parser.add_argument('--output', required=True, help='folder of the data set to write')
+    parser.add_argument('--append', action='store_true', help='add to the data set in --output, or go on with it')
+    parser.add_argument(
+        '--dry-run', action='store_true', help='read everything, tell what would be written, write nothing'
+    )
+    parser.add_argument('--prefix', default='', help="set before every image's name")
+    parser.add_argument(
+        '--absent', nargs='*', metavar='CLASS=INSTEAD', help='classes that are never drawn here, such as ball=field'
+    )
+    parser.add_argument(
+        '--image-format', default='png', choices=('png', 'jpg'), help='of images not copied as they are'
+    )
+    parser.add_argument('--label-tools', metavar='DIR', help='write the labels for CVAT and as COCO too')
+    _add_split_arguments(parser.add_argument_group('split'))
+    _add_format_arguments(parser)
+    return parser
+
+
+def _add_split_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        '--group-pattern', metavar='REGEX', help="what the first parentheses find in an image's name is its group"
+    )
+    group.add_argument('--val', type=float, default=0.15, help='share of the groups that validate (default: 0.15)')
+    group.add_argument('--test', type=float, default=0.0, help='share of the groups kept for a test (default: 0)')
+    group.add_argument('--seed', type=int, default=0, help='another one draws other groups (default: 0)')
+    group.add_argument('--val-groups', nargs='*', default=[], metavar='GROUP', help='these validate, the rest trains')
+    group.add_argument('--test-groups', nargs='*', default=[], metavar='GROUP', help='these are kept for a test')
+    group.add_argument('--keep-splits', action='store_true', help="take the source's own splits where it has some")
+
+
+def _add_format_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('masks and coco')
+    group.add_argument('--images', metavar='DIR', help='folder of the images (default: looked for below the source)')
+    group.add_argument('--masks', metavar='DIR', help='folder of the label images (default: looked for)')
+    group.add_argument(
+        '--mask-name', default='{name}', help="label image of image {name}, such as '{name}_mask' (default: {name})"
+    )
+    group.add_argument(
+        '--colors', nargs='+', metavar='CLASS=COLOR', help='R,G,B or GREY or #rrggbb (default: labelmap.txt, else ours)'
+    )
+    group.add_argument(
+        '--most-unknown', type=float, default=0.001, help='share of unknown colours an image may have (default: 0.001)'
+    )
+    group.add_argument('--map', nargs='+', default=[], metavar='CATEGORY=CLASS', help='of COCO categories')
+    group.add_argument('--rest', default='background', help='class of what COCO does not cover (default: background)')
+    group = parser.add_argument_group('frames')
+    group.add_argument('--topic', help='image topic of a bag (default: the only one)')
+    group.add_argument('--every', type=int, default=1, help='take each n-th frame (default: 1)')
+    group.add_argument('--rate', type=float, default=0.0, help='most frames a second (default: all)')
+    group.add_argument(
+        '--least-change', type=float, default=2.0, help='leave out frames that change less, grey levels (default: 2)'
+    )
+    group.add_argument(
+        '--group-seconds', type=float, default=0.0, help='length of a group (default: the whole source is one)'
+    )
+    group.add_argument(
+        '--model', default='', help='model file, or name of a shipped one (default: what runs best here)'
+    )
+
+
+def _importer(arguments: argparse.Namespace) -> tuple[Importer, ClassSet]:
+    path, images = Path(arguments.source), Path(arguments.images) if arguments.images else None
+    if arguments.format in ('masks', 'seglight'):
+        source = MaskFolders(
+            path,
+            ColorMap(_colors(arguments, path), SOCCER),
+            SOCCER,
+            images=images,
+            masks=Path(arguments.masks) if arguments.masks else None,
+            mask_name=arguments.mask_name,
+        )
+        return source, SOCCER
+    if arguments.format == 'torso21':
+        return Torso21(path), SOCCER
+    if arguments.format == 'coco':
+        return Coco(path, SOCCER, names=_pairs(arguments.map, '--map'), rest=arguments.rest, images=images), SOCCER
+    if arguments.format == 'minisegnet':
+        own = OwnFormat(path)
+        return own, own.dataset.classes
+    return _labelled_frames(arguments, path)
+
+
+def _labelled_frames(arguments: argparse.Namespace, path: Path) -> tuple[Importer, ClassSet]:
+    frames = open_frames(path, arguments.topic)
+    from minisegnet_core.inference.segmenter import Segmenter  # data knows no models: only this command brings one
+
+    segmenter = Segmenter(arguments.model)
+    source = LabelledFrames(
+        frames,
+        stem_of(path),
+        lambda image: segmenter.run(image).label_image,
+        every=arguments.every,
+        rate=arguments.rate,
+        least_change=arguments.least_change,
+        group_seconds=arguments.group_seconds,
+    )
+    return source, segmenter.classes
+
+
+def _colors(arguments: argparse.Namespace, path: Path) -> dict[tuple[int, int, int], str]:
+    if arguments.colors:
+        return parse_colors(arguments.colors)
+    if arguments.format == 'seglight':
+        return SEGLIGHT
+    for folder in (path, path.parent):
+        if (folder / 'labelmap.txt').is_file():
+            return read_labelmap(folder / 'labelmap.txt')
+    return {c.color: c.name for c in SOCCER}
+
+
+def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.rpartition('=')
+        if not equals or not name or not value:
+            raise ConfigurationError(f'{option} {text!r} must be NAME=CLASS')
+        pairs[name] = value
+    return pairs
+
+
+def _progress(results: Iterator[tuple[Entry, Content]], total: int) -> Iterable[tuple[Entry, Content]]:
+    shown: Iterable[tuple[Entry, Content]] = tqdm(results, desc='import', unit='image', total=total)
+    return shown

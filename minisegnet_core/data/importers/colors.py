@@ -1,0 +1,164 @@
+"""Label images painted in colours, and the ids they stand for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from minisegnet_core.classes import IGNORE, SOCCER, ClassSet
+from minisegnet_core.errors import ConfigurationError, DatasetError
+
+Color = tuple[int, int, int]
+
+NEAR = 40.0
+"""Distance in RGB up to which a colour counts as the mapped one (JPEG, rounding)."""
+BORDER = 2
+"""Pixels up to which a blend of colours may lie from the classes it is blended of."""
+IGNORE_NAME = 'ignore'
+
+
+class ColorMap:
+    """Colours of a label image, each standing for a class or for ignore.
+
+    A pixel takes the class of the nearest colour. A pixel near none is taken for a blend at an anti-aliased border: it
+    takes the nearest colour among those within two pixels of it, so that a blend of green and red does not become a
+    third class that happens to be painted brown. What is near no colour and near no border is unknown: ignored, and
+    counted.
+
+    Args:
+        colors: RGB to the class's name, or ``ignore``.
+        classes: that the names mean.
+
+    Raises:
+        ConfigurationError: there is no colour, or a name is no class.
+    """
+
+    def __init__(self, colors: Mapping[Color, str], classes: ClassSet = SOCCER) -> None:
+        if not colors:
+            raise ConfigurationError('the colour map is empty; give a colour for each class, such as ball=0,0,255')
+        self.colors = dict(colors)
+        ids = []
+        for name in colors.values():
+            label = IGNORE if name == IGNORE_NAME else classes.id_of(name)
+            if label is None:
+                raise ConfigurationError(
+                    f'the colour map names {name!r}, which is neither a class ({", ".join(classes.names)}) nor ignore'
+                )
+            ids.append(label)
+        self._ids = np.array(ids, np.uint8)  # (K,)
+        self._palette = np.array(list(colors), np.float32)  # (K, 3)
+
+    def labels(self, mask: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Counter[str]]:
+        """Ids of a painted label image, and how many pixels were blended or unknown.
+
+        Args:
+            mask: (H, W, 3) RGB or (H, W) grey, uint8.
+
+        Returns:
+            (H, W) uint8 ids, 255 = ignore, and counts: ``blended`` and ``unknown`` pixels, and each unknown colour's
+            as ``#rrggbb``, the more frequent ones.
+        """
+        rgb = mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, axis=2)
+        packed = rgb.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)  # (H, W)
+        values, inverse = np.unique(packed, return_inverse=True)
+        unpacked = np.stack([values >> 16, values >> 8 & 255, values & 255], -1).astype(np.float32)  # (N, 3)
+        distances = np.linalg.norm(unpacked[:, None] - self._palette, axis=2)  # (N, K)
+        nearest = distances.argmin(axis=1)
+        certain = distances.min(axis=1) <= NEAR
+        index = inverse.reshape(packed.shape)
+        painted = np.where(certain, nearest, -1)[index]  # (H, W) colour or -1
+        labels = self._ids[painted.clip(0)]
+        labels[painted < 0] = IGNORE
+        counts: Counter[str] = Counter()
+        if (painted < 0).any():
+            rest = self._blend(labels, painted, distances, index)
+            counts['blended'] = int((painted < 0).sum() - rest.sum())
+            unknown, number = np.unique(packed[rest], return_counts=True)
+            counts['unknown'] = int(rest.sum())
+            for place in number.argsort()[::-1][:5]:
+                counts[f'#{unknown[place]:06x}'] = int(number[place])
+        return labels, counts
+
+    def _blend(
+        self,
+        labels: NDArray[np.uint8],
+        painted: NDArray[np.int64],
+        distances: NDArray[np.float32],
+        index: NDArray[np.int64],
+    ) -> NDArray[np.bool_]:
+        """Gives uncertain pixels the nearest colour of their surroundings, and returns those that have none."""
+        uncertain = painted < 0
+        best = np.full(labels.shape, np.inf, np.float32)
+        window = np.ones((2 * BORDER + 1, 2 * BORDER + 1), np.uint8)
+        for color in range(len(self._palette)):
+            around = cv2.dilate((painted == color).astype(np.uint8), window).astype(bool) & uncertain
+            distance = np.where(around, distances[:, color][index], np.inf)
+            closer = distance < best
+            labels[closer] = self._ids[color]
+            best[closer] = distance[closer]
+        return uncertain & np.isinf(best)
+
+
+def parse_colors(texts: Sequence[str]) -> dict[Color, str]:
+    """``['ball=0,0,255', 'line=255', 'field=#00ff00']`` to RGB and names; a class may come with several colours.
+
+    Raises:
+        ConfigurationError: a text is none of these forms, or a colour comes twice.
+    """
+    colors: dict[Color, str] = {}
+    for text in texts:
+        name, equals, value = text.partition('=')
+        color = _color(value)
+        if not equals or not name or color is None:
+            raise ConfigurationError(
+                f'colour {text!r} must be CLASS=R,G,B or CLASS=GREY or CLASS=#rrggbb, such as ball=0,0,255'
+            )
+        if colors.setdefault(color, name) != name:
+            raise ConfigurationError(f'colour {value} stands for both {colors[color]} and {name}')
+    return colors
+
+
+def _color(text: str) -> Color | None:
+    try:
+        if text.startswith('#') and len(text) == 7:
+            values = list(bytes.fromhex(text[1:]))
+        else:
+            values = [int(part) for part in text.split(',')]
+            values = values * 3 if len(values) == 1 else values
+    except ValueError:
+        return None
+    return (values[0], values[1], values[2]) if len(values) == 3 and all(0 <= v <= 255 for v in values) else None
+
+
+def read_labelmap(path: Path) -> dict[Color, str]:
+    """Colours of a ``labelmap.txt``, as label tools write it: a line ``name:r,g,b:parts:actions`` for each class.
+
+    Raises:
+        DatasetError: the file cannot be read, or a line is wrong.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise DatasetError(f'{path} could not be read: {error.strerror}') from error
+    colors: dict[Color, str] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith('#'):
+            continue
+        name, color = [*line.split(':'), ''][:2]
+        rgb = _color(color)
+        if rgb is None:
+            raise DatasetError(f'{path}, line {number}: {line!r} is not name:r,g,b:parts:actions')
+        colors[rgb] = name.strip()
+    return colors
+
+
+def labelmap_text(classes: ClassSet) -> str:
+    """The ``labelmap.txt`` that :func:`read_labelmap` reads, of our classes and ``ignore``, in their colours."""
+    grey = tuple(int(value) for value in classes.palette[IGNORE])
+    rows = [*((c.name, c.color) for c in classes), (IGNORE_NAME, grey)]
+    return '# label:color_rgb:parts:actions\n' + ''.join(f'{n}:{r},{g},{b}::\n' for n, (r, g, b) in rows)

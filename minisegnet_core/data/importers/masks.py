@@ -1,0 +1,141 @@
+"""Folders of images and of label images painted in colours: also what label tools export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from minisegnet_core.classes import BALL, IGNORE, ClassSet
+from minisegnet_core.data.dataset import read_image
+from minisegnet_core.data.importers.balls import balls_of_labels
+from minisegnet_core.data.importers.colors import ColorMap
+from minisegnet_core.data.importers.entry import (
+    COPIED,
+    Content,
+    Entry,
+    annotations_beside,
+    first_folder,
+    image_files,
+    listed,
+    safe_name,
+)
+from minisegnet_core.errors import ConfigurationError, DatasetError
+
+IMAGE_FOLDERS = ('images', 'JPEGImages', 'imgs')
+MASK_FOLDERS = ('masks', 'labels', 'SegmentationClass', 'segmentations', 'annotations')
+SEGLIGHT = {(0, 0, 0): 'background', (0, 0, 255): 'ball', (255, 255, 255): 'line', (0, 255, 0): 'field'}
+"""Colours of SegLight's label images."""
+
+
+class MaskFolders:
+    """Images and label images in two folders, paired by name.
+
+    Where the images are those of a data set of ours, their groups and stamps come along.
+
+    Args:
+        root: holds both folders, unless they are named.
+        colors: what the colours stand for.
+        classes: of the ids.
+        images, masks: the folders; subfolders are searched too.
+        mask_name: name of the label image, less its ending, of the image ``{name}``.
+
+    Raises:
+        SourceError: a folder is missing or empty.
+        DatasetError: an image has no label image, or a label image no image.
+        ConfigurationError: ``mask_name`` has no ``{name}``.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        colors: ColorMap,
+        classes: ClassSet,
+        *,
+        images: Path | None = None,
+        masks: Path | None = None,
+        mask_name: str = '{name}',
+    ) -> None:
+        if '{name}' not in mask_name:
+            raise ConfigurationError(f'mask name {mask_name!r} must contain {{name}}, which stands for the image')
+        self.absent: dict[str, str] = {}
+        self.colors, self.classes = colors, classes
+        image_folder = images or first_folder(root, IMAGE_FOLDERS, 'images')
+        mask_folder = masks or first_folder(root, MASK_FOLDERS, 'label images')
+        files = {_key(path, image_folder): path for path in image_files(image_folder)}
+        found = {_key(path, mask_folder): path for path in image_files(mask_folder)}
+        wanted = {_mask_key(key, mask_name): key for key in files}
+        if image_folder.resolve() == mask_folder.resolve():  # one folder holds both: label images are no images
+            wanted = {mask: key for mask, key in wanted.items() if mask in found and mask != key}
+            found = {mask: path for mask, path in found.items() if mask in wanted}
+        without = [files[key] for mask, key in wanted.items() if mask not in found]
+        if without:
+            raise DatasetError(
+                f'{len(without)} images have no label image {mask_name} in {mask_folder}: {listed(without)}'
+            )
+        orphans = [path for mask, path in found.items() if mask not in wanted]
+        if orphans:
+            raise DatasetError(f'{len(orphans)} label images have no image in {image_folder}: {listed(orphans)}')
+        self.known = annotations_beside(image_folder)
+        self.pairs = [(key, files[key], found[mask]) for mask, key in sorted(wanted.items())]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[Entry]:
+        for key, image, mask in self.pairs:
+            copied = image if image.suffix.lower() in COPIED else None
+            known = self.known.get(image.stem, {})
+            yield Entry(
+                safe_name(key),
+                partial(self._read, image, mask),
+                group=known.get('group'),
+                stamp=known.get('stamp'),
+                image_file=copied,
+                label_file=mask,
+            )
+
+    def _read(self, image_path: Path, mask_path: Path) -> Content:
+        image = read_image(image_path)
+        mask = read_mask(mask_path, image.shape[:2])
+        self._reject_ids(mask, mask_path)
+        labels, notes = self.colors.labels(mask)
+        return Content(image, labels, balls_of_labels(labels, self.classes.id_of(BALL)), notes)
+
+    def _reject_ids(self, mask: NDArray[np.uint8], path: Path) -> None:
+        """Ids would all pass for black, in silence."""
+        values = set(np.unique(mask).tolist()) - {0, IGNORE}
+        mapped = {value for color in self.colors.colors for value in color}
+        if values and max(values) < len(self.classes) and not values & mapped:
+            ids = ' '.join(f'{name}={label}' for label, name in enumerate(self.classes.names))
+            raise DatasetError(f'{path} holds ids, not colours: if they are ours, say --colors {ids} ignore=255')
+
+
+def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB of a painted label image, whatever its file holds: grey, palette, with or without alpha.
+
+    Raises:
+        DatasetError: it cannot be read, has not 8 bits, or is not of the image's ``shape`` (H, W).
+    """
+    mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if mask is None:
+        raise DatasetError(f'label image {path} is missing or not an image that OpenCV can read')
+    if mask.dtype != np.uint8:
+        raise DatasetError(f'label image {path} has {8 * mask.dtype.itemsize} bits a channel; it must have 8')
+    if mask.shape[:2] != shape:
+        raise DatasetError(f'{path} is {mask.shape[1]}x{mask.shape[0]}, its image {shape[1]}x{shape[0]}')
+    code = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}[1 if mask.ndim == 2 else mask.shape[2]]
+    return np.asarray(cv2.cvtColor(mask, code), np.uint8)
+
+
+def _key(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).with_suffix('').as_posix()
+
+
+def _mask_key(key: str, mask_name: str) -> str:
+    parent, slash, name = key.rpartition('/')
+    return f'{parent}{slash}{mask_name.replace("{name}", name)}'

@@ -1,0 +1,61 @@
+"""Bags of plain pictures with their truth, and a model without fault: it reads the truth off the picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from test_frames_bags import BASE, BagMaker
+
+from minisegnet_core.ball import Ball
+from minisegnet_core.classes import SOCCER
+from minisegnet_core.evaluation.bag_source import BagPart, BagQuestion, BagSource, ReadableBag
+from minisegnet_core.evaluation.frames import Prediction
+from minisegnet_core.evaluation.pipeline import evaluate_source
+
+IMAGES, LABELS, BALLS = '/camera/image', '/ground_truth/label_image', '/ground_truth/ball'
+STEP = 200_000_000
+
+
+def labels_of(index: int) -> np.ndarray:
+    labels = np.full((48, 64), 3, np.uint8)
+    labels[:16] = 0
+    labels[24:32, 4 * index : 4 * index + 8] = 1
+    return labels
+
+
+def image_of(labels: np.ndarray) -> np.ndarray:
+    return np.repeat(labels[..., None] * 50, 3, axis=2).astype(np.uint8)
+
+
+def predict(frame) -> Prediction:
+    """Reads the truth off the picture: a model without fault. The ball is found at the centre of its pixels."""
+    labels = np.minimum(frame.image[1::4, 1::4, 0] // 50, 3).astype(np.uint8)
+    ys, xs = np.nonzero(labels == 1)
+    ball = Ball(4 * xs.mean() + 1.5, 4 * ys.mean() + 1.5, 4.0, 0.9) if len(xs) else None
+    return Prediction(labels, ball, 1.0)
+
+
+def add_ball(bag: BagMaker, stamp: int, x: float, y: float, radius: float) -> None:
+    types = bag.store.types
+    point = types['geometry_msgs/msg/Point'](x=x, y=y, z=radius)
+    message = types['geometry_msgs/msg/PointStamped'](header=bag.header(stamp), point=point)
+    bag.write(BALLS, 'geometry_msgs/msg/PointStamped', message, stamp)
+
+
+def make_bag(folder: Path, kind: str = 'mcap', count: int = 6, labels=True) -> BagMaker:
+    with BagMaker(folder, kind) as bag:
+        for index in range(count):
+            stamp = BASE + index * STEP
+            truth = labels_of(index)
+            bag.image(image_of(truth), stamp, stamp, topic=IMAGES)
+            if labels:
+                bag.image(truth, stamp, stamp + 1, 'mono8', LABELS)
+                add_ball(bag, stamp, 4 * index + 3.5, 27.5, 4.5)
+    return bag
+
+
+def evaluated(path: Path, question: BagQuestion | None = None, topic: str = IMAGES):
+    question = question or BagQuestion()
+    with ReadableBag(path) as bag:
+        return evaluate_source(BagSource(bag, BagPart(path, topic), question, SOCCER), predict, SOCCER)

@@ -1,0 +1,176 @@
+"""Augmentation: image and labels move together, no id is invented, photometry agrees with torchvision's own."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+torch = pytest.importorskip('torch', reason='training needs PyTorch')
+from torchvision import tv_tensors  # noqa: E402
+from torchvision.transforms.v2 import InterpolationMode  # noqa: E402
+from torchvision.transforms.v2 import functional as reference  # noqa: E402
+
+from minisegnet_core.classes import IGNORE  # noqa: E402
+from minisegnet_core.config import AugmentConfig  # noqa: E402
+from minisegnet_core.data.transforms import YIQ, RandomLight, RandomView, light_matrix, training_transform  # noqa: E402
+
+OFF = {'flip': 0.0, 'geometry': 0.0, 'photometric': 0.0, 'blur': 0.0, 'noise': 0.0}
+
+
+def only(**settings):
+    return AugmentConfig(**{**OFF, **settings})
+
+
+def image_of(pixels):
+    return tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1))
+
+
+def apply(transform, pixels, labels, seed):
+    torch.manual_seed(seed)
+    image, mask = transform(image_of(pixels), tv_tensors.Mask(torch.from_numpy(labels)))
+    return image.permute(1, 2, 0).numpy(), mask.numpy()
+
+
+@pytest.fixture(scope='module')
+def photo():
+    """A picture with every colour, smooth enough that rounding does not matter."""
+    ys, xs = np.mgrid[0:48, 0:64]
+    return np.stack([40 + 3 * xs, 30 + 4 * ys, 200 - 2 * xs - ys], -1).clip(0, 255).astype(np.uint8)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from([1, 2]), st.integers(30, 70), st.integers(30, 70))
+def test_no_ids_are_invented(seed, ratio, height, width):
+    random = np.random.default_rng(seed)
+    labels = random.choice(np.array([0, 1, 3, 250], np.uint8), (height * ratio, width * ratio))
+    pixels = random.integers(0, 256, (height, width, 3)).astype(np.uint8)
+    image, moved = apply(training_transform(AugmentConfig()), pixels, labels, seed)
+    assert set(np.unique(moved)) <= {0, 1, 3, 250, IGNORE}
+    assert (image.shape, moved.shape) == (pixels.shape, labels.shape)
+    assert image.dtype == moved.dtype == np.uint8
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    ratio=st.sampled_from([1, 2]),
+    x=st.floats(0.3, 0.7),
+    y=st.floats(0.3, 0.7),
+    flip=st.sampled_from([0.0, 1.0]),
+)
+def test_a_marker_lands_on_its_label(seed, ratio, x, y, flip):
+    # A white disk on black, drawn at the image's and at the labels' resolution.
+    height, width = 72, 96
+    disks = []
+    for scale in (1, ratio):
+        ys, xs = np.mgrid[0 : height * scale, 0 : width * scale] + 0.5
+        disks.append(np.hypot(xs / scale - x * width, ys / scale - y * height) < 9)
+    pixels = np.repeat(disks[0][..., None] * np.uint8(255), 3, axis=2)
+    config = only(flip=flip, geometry=1.0, rotation=25.0, translation=0.05)
+    image, labels = apply(training_transform(config), pixels, disks[1].astype(np.uint8), seed)
+    seen, truth = np.argwhere(image[..., 0] > 127), np.argwhere(labels == 1)
+    assert len(seen) == pytest.approx(len(truth) / ratio**2, rel=0.15, abs=8)
+    if len(seen) > 60:  # in pixels of the image, measured from its corner
+        np.testing.assert_allclose(seen.mean(axis=0) + 0.5, (truth.mean(axis=0) + 0.5) / ratio, atol=0.5)
+
+
+def test_nothing_happens_where_all_probabilities_are_zero(photo):
+    labels = np.arange(48 * 64, dtype=np.uint32).reshape(48, 64).astype(np.uint8)
+    for seed in range(20):
+        image, moved = apply(training_transform(only()), photo, labels, seed)
+        np.testing.assert_array_equal(image, photo)
+        np.testing.assert_array_equal(moved, labels)
+
+
+def test_a_mirror_image_is_exact_at_odd_sizes(photo):
+    labels = np.arange(47 * 63, dtype=np.uint32).reshape(47, 63).astype(np.uint8)
+    image, moved = apply(training_transform(only(flip=1.0)), photo[:47, :63], labels, 0)
+    np.testing.assert_array_equal(image, photo[:47, :63][:, ::-1])
+    np.testing.assert_array_equal(moved, labels[:, ::-1])
+
+
+def test_the_affine_map_is_torchvisions(photo):
+    labels = np.random.default_rng(0).integers(0, 4, (96, 128)).astype(np.uint8).repeat(4, 0).repeat(4, 1)
+    view = RandomView(only(geometry=1.0, rotation=20.0, scale=[0.6, 1.8], translation=0.2))
+    image, mask = image_of(cv2.resize(photo, (512, 384))), tv_tensors.Mask(torch.from_numpy(labels))
+    for seed in range(6):
+        torch.manual_seed(seed)
+        params = view.make_params([image, mask])
+        scale = math.sqrt(np.linalg.det(params['linear']))
+        angle = math.degrees(math.atan2(params['linear'][1, 0], params['linear'][0, 0]))
+        shift = (params['shift'] * (512, 384)).tolist()
+        moved = view.transform(mask, params).numpy()
+        expected = reference.affine(mask, angle, shift, scale, [0, 0], InterpolationMode.NEAREST, fill=IGNORE).numpy()
+        assert (moved == expected).mean() > 0.99  # they round ties differently
+        seen = view.transform(image, params).numpy().astype(int)
+        linear = reference.affine(
+            image, angle, shift, scale, [0, 0], InterpolationMode.BILINEAR, fill=list(params['fill'])
+        ).numpy()
+        assert np.percentile(np.abs(seen - linear), 98) <= 3
+
+
+def test_outside_is_the_mean_colour_and_ignored(photo):
+    config = only(geometry=1.0, scale=[0.5, 0.5], rotation=0.0, translation=0.0)
+    image, labels = apply(training_transform(config), photo, np.ones((48, 64), np.uint8), 0)
+    np.testing.assert_allclose(image[0, 0], photo.mean(axis=(0, 1)), atol=3)
+    assert (labels[:11] == IGNORE).all()
+    assert (labels[13:35, 17:47] == 1).all()
+
+
+def test_a_magnified_picture_is_a_crop_from_anywhere():
+    # Twice as large and no shift beyond the picture: nothing is ignored, and all quarters come up.
+    quarters = np.kron(np.array([[0, 1], [2, 3]], np.uint8), np.ones((24, 32), np.uint8))
+    transform = training_transform(only(geometry=1.0, scale=[2.0, 2.0], rotation=0.0, translation=0.0))
+    whole = set()
+    for seed in range(60):
+        _, labels = apply(transform, np.zeros((48, 64, 3), np.uint8), quarters, seed)
+        assert (labels != IGNORE).all()
+        shares = np.bincount(labels.ravel(), minlength=4) / labels.size
+        whole |= set(np.nonzero(shares > 0.8)[0].tolist())
+    assert whole == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ('name', 'factor'), [('brightness', 0.6), ('brightness', 1.4), ('contrast', 0.7), ('saturation', 0.5)]
+)
+def test_factors_are_torchvisions(photo, name, factor):
+    settings = {'brightness': 1.0, 'contrast': 1.0, 'saturation': 1.0, 'hue': 0.0, 'gamma': 1.0, name: factor}
+    image = image_of(photo)
+    ours = RandomLight(only()).transform(image, settings).numpy().astype(int)
+    theirs = getattr(reference, f'adjust_{name}')(image, factor).numpy()
+    assert np.abs(ours - theirs).max() <= 2  # they round in between
+
+
+@pytest.mark.parametrize('gamma', [0.6, 1.5])
+def test_gamma_is_torchvisions(photo, gamma):
+    settings = {'brightness': 1.0, 'contrast': 1.0, 'saturation': 1.0, 'hue': 0.0, 'gamma': gamma}
+    ours = RandomLight(only()).transform(image_of(photo), settings).numpy().astype(int)
+    assert np.abs(ours - reference.adjust_gamma(image_of(photo), gamma).numpy()).max() <= 1
+
+
+def test_hue_and_saturation_leave_grey_and_luma():
+    matrix = light_matrix(np.full(3, 99.0), brightness=1, contrast=1, saturation=1.3, hue=0.4)
+    np.testing.assert_allclose(matrix @ [80, 80, 80, 1], [80, 80, 80], atol=0.05)
+    assert YIQ[0] @ (matrix @ [200, 90, 30, 1]) == pytest.approx(YIQ[0] @ [200, 90, 30], abs=0.05)
+    back = light_matrix(np.full(3, 99.0), brightness=1, contrast=1, saturation=1 / 1.3, hue=-0.4)
+    np.testing.assert_allclose(back[:, :3] @ matrix[:, :3], np.eye(3), atol=1e-9)
+
+
+def test_photometric_changes_leave_labels_alone(photo):
+    labels = np.arange(48 * 64, dtype=np.uint32).reshape(48, 64).astype(np.uint8)
+    config = only(photometric=1.0, blur=1.0, noise=1.0)
+    image, moved = apply(training_transform(config), photo, labels, 3)
+    assert (image != photo).mean() > 0.5
+    np.testing.assert_array_equal(moved, labels)
+
+
+def test_each_change_comes_as_often_as_asked():
+    photo = np.random.default_rng(0).integers(0, 256, (24, 320, 3)).astype(np.uint8)
+    labels = np.zeros((24, 320), np.uint8)
+    for name in ('flip', 'geometry', 'photometric', 'blur', 'noise'):
+        transform = training_transform(only(**{name: 0.3}))
+        changed = [(apply(transform, photo, labels, seed)[0] != photo).any() for seed in range(120)]
+        assert 0.17 < np.mean(changed) < 0.43, name  # 3 standard deviations

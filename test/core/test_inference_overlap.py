@@ -1,0 +1,123 @@
+"""Threads beside the network: order kept, errors told, nothing lost; and `predict`, which uses them."""
+
+import json
+import threading
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from minisegnet_core.ball import Ball
+from minisegnet_core.classes import SOCCER
+from minisegnet_core.errors import SourceError
+from minisegnet_core.inference import predict_command
+from minisegnet_core.inference.overlap import WrittenBehind, made_ahead
+from minisegnet_core.inference.segmenter import Segmentation
+
+
+def test_items_come_in_order_and_not_more_than_wanted_ahead():
+    made = []
+
+    def items():
+        for index in range(50):
+            made.append(index)
+            yield index
+
+    ahead = made_ahead(items(), depth=3)
+    assert next(ahead) == 0
+    time.sleep(0.05)
+    assert len(made) <= 6  # one given, three waiting, one in hand, one made after it was taken
+    assert list(ahead) == list(range(1, 50))
+
+
+def test_an_error_comes_where_its_item_would_have():
+    def items():
+        yield 1
+        raise SourceError('the disk is gone')
+
+    ahead = made_ahead(items())
+    assert next(ahead) == 1
+    with pytest.raises(SourceError, match='the disk is gone'):
+        next(ahead)
+
+
+def test_closing_ends_the_thread():
+    before = threading.active_count()
+    ahead = made_ahead(iter(int, 1))
+    assert next(ahead) == 0
+    ahead.close()
+    assert threading.active_count() == before
+
+
+def test_everything_is_written_in_order_before_the_end():
+    written = []
+
+    def write(item):
+        time.sleep(0.001)
+        written.append(item)
+
+    with WrittenBehind(write) as behind:
+        for index in range(30):
+            behind.put(index)
+    assert written == list(range(30))
+
+
+def test_what_was_handed_over_is_written_also_after_an_interrupt():
+    written = []
+    with pytest.raises(KeyboardInterrupt), WrittenBehind(written.append) as behind:
+        behind.put(1)
+        raise KeyboardInterrupt
+    assert written == [1]
+
+
+def test_a_write_that_fails_is_told_and_ends_the_writing():
+    written = []
+
+    def write(item):
+        if item == 2:
+            raise OSError('disk full')
+        written.append(item)
+
+    with pytest.raises(OSError, match='disk full'), WrittenBehind(write) as behind:
+        for index in range(100):
+            behind.put(index)
+    assert written == [0, 1]
+
+
+class FakeSegmenter:
+    engine, precision, model_hash, classes = 'fake', 'float32', 'abc', SOCCER
+
+    def run(self, image):
+        height, width = image.shape[:2]
+        labels = np.full((-(-height // 4), -(-width // 4)), image[0, 0, 0] // 60, np.uint8)
+        return Segmentation(labels, (Ball(1.0, 2.0, 3.0, 0.5),), (width, height), 1.5)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / 'in').mkdir()
+    for index in range(4):
+        cv2.imwrite(str(tmp_path / 'in' / f'{index}.png'), np.full((70, 90, 3), 60 * index, np.uint8))
+    return tmp_path
+
+
+def test_predict_writes_each_frame_once_and_in_order(folder, monkeypatch, capsys):
+    monkeypatch.setattr(predict_command, 'segmenter_of', lambda arguments: FakeSegmenter())
+    assert predict_command.main([str(folder / 'in'), '--output', str(folder / 'out')], 'predict') == 0
+    lines = [json.loads(line) for line in (folder / 'out' / 'predictions.jsonl').read_text().splitlines()]
+    assert [line['name'] for line in lines] == ['0', '1', '2', '3']
+    assert lines[0]['ball'] == {'x': 1.0, 'y': 2.0, 'radius': 3.0, 'confidence': 0.5}
+    for index in range(4):
+        labels = cv2.imread(str(folder / 'out' / 'labels' / f'{index}.png'), cv2.IMREAD_UNCHANGED)
+        assert labels.shape == (18, 23)
+        assert (labels == index).all()
+    assert '4 frames by fake float32' in capsys.readouterr().out
+
+
+def test_predict_keeps_what_was_done_before_a_damaged_image(folder, monkeypatch, capsys):
+    (folder / 'in' / '2.png').write_bytes(b'no image')
+    monkeypatch.setattr(predict_command, 'segmenter_of', lambda arguments: FakeSegmenter())
+    assert predict_command.main([str(folder / 'in'), '--output', str(folder / 'out')], 'predict') == 2
+    assert '2.png' in capsys.readouterr().err
+    assert len((folder / 'out' / 'predictions.jsonl').read_text().splitlines()) == 2

@@ -1,0 +1,111 @@
+"""Fine-tuning from a model: the report of before and after for each venue, also after an interruption."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+torch = pytest.importorskip('torch', reason='training needs PyTorch')
+
+from conftest import draw_sample  # noqa: E402
+
+from minisegnet_core.checkpoint import ModelRecord, save_checkpoint  # noqa: E402
+from minisegnet_core.classes import SOCCER  # noqa: E402
+from minisegnet_core.config import StageConfig, TrainConfig  # noqa: E402
+from minisegnet_core.data.writer import DatasetWriter  # noqa: E402
+from minisegnet_core.model import MiniSegNet  # noqa: E402
+from minisegnet_core.training.command import main, make_parser, parse_settings  # noqa: E402
+from minisegnet_core.training.fine_tuning import table  # noqa: E402
+from minisegnet_core.training.trainer import Silence, train  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope='module')
+def venues(tmp_path_factory) -> Path:
+    """Two halls, each with images to train on and, of other sequences, to validate on."""
+    root = tmp_path_factory.mktemp('venues')
+    with DatasetWriter(root) as writer:
+        for index in range(12):
+            image, labels, ball = draw_sample(index)
+            split = 'train' if index < 8 else 'val'
+            group = f'{"ab"[index % 2]}-{split}' if index < 11 else None
+            writer.add(f'{index:03}', image, labels, split=split, balls=[ball], group=group)
+    return root
+
+
+@pytest.fixture(scope='module')
+def start(tmp_path_factory) -> Path:
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp('start') / 'start.safetensors'
+    save_checkpoint(path, MiniSegNet(), ModelRecord(SOCCER))
+    return path
+
+
+def config_for(data, start, output) -> TrainConfig:
+    off = StageConfig(epochs=0)
+    stage = StageConfig(epochs=3, resolution='full', batch_size=4, lr=2e-3, base_lr=1e-3)
+    config = TrainConfig(data=str(data), output=str(output), init_from=str(start), stage1=off, stage2=off, stage3=stage)
+    return replace(config, workers=0, precision='float32', device='cpu', tensorboard=False)
+
+
+def test_report_of_before_and_after_for_each_venue(venues, start, tmp_path):
+    config = config_for(venues, start, tmp_path / 'run')
+
+    class Stop(Silence):
+        def epoch_done(self, row):
+            if row.epoch == 1:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, reporter=Stop())
+    begun = json.loads((tmp_path / 'run' / 'finetune.json').read_text())
+    assert 'after' not in begun['all']
+    result = train(config, resume=True)
+    report = json.loads((tmp_path / 'run' / 'finetune.json').read_text())
+    assert result.fine_tuning == report
+    assert {name: entry['images'] for name, entry in report['groups'].items()} == {
+        'a-val': 2,
+        'b-val': 1,
+        'no group': 1,
+    }
+    assert report['all']['images'] == 4
+    for name, entry in report['groups'].items():
+        assert entry['before'] == begun['groups'][name]['before']
+    assert report['all']['after']['mean_iou'] == result.best.mean_iou > report['all']['before']['mean_iou']
+    assert report['all']['after']['iou'] == result.best.iou
+    for side in ('before', 'after'):
+        for kind in ('found', 'missed', 'false'):
+            groups = [entry[side]['ball'][kind] for entry in report['groups'].values()]
+            assert report['all'][side]['ball'][kind] == sum(groups)
+
+
+def test_table():
+    side = {'mean_iou': 0.5, 'iou': {'ball': None}, 'ball': {'found': 1, 'missed': 2, 'false': 0, 'error_px_p50': None}}
+    after = {**side, 'mean_iou': 0.75, 'iou': {'ball': 0.25}}
+    entry = {'images': 3, 'before': side, 'after': after}
+    assert table({'groups': {'hall': entry}, 'all': {**entry, 'images': 30}}).splitlines() == [
+        '      images  mean IoU        ball IoU    balls found/missed/false',
+        'hall  3       0.500 -> 0.750  - -> 0.250  1/2/0 -> 1/2/0',
+        'all   30      0.500 -> 0.750  - -> 0.250  1/2/0 -> 1/2/0',
+    ]
+
+
+def test_command_prints_the_table(venues, start, tmp_path, capsys):
+    options = ['--stage1.epochs', '0', '--stage2.epochs', '0', '--stage3.epochs', '1', '--tensorboard', 'false']
+    arguments = ['--data', str(venues), '--init-from', str(start), '--output', str(tmp_path / 'run'), '--workers', '0']
+    assert main([*arguments, *options], 'train') == 0
+    output = capsys.readouterr().out
+    assert 'balls found/missed/false' in output
+    assert output.splitlines()[-1] == str(tmp_path / 'run' / 'best.safetensors')
+
+
+def test_the_recipe_is_a_valid_configuration():
+    path = ROOT / 'config' / 'finetune.yaml'
+    _, config = parse_settings(make_parser('train', ''), ['--config', str(path), '--data', 'venue'])
+    config.check()
+    assert config.init_from is None  # the user's to name
+    assert [stage.epochs for stage in config.stages.values()][:2] == [0, 0]
+    assert set(yaml.safe_load(path.read_text())) <= set(vars(TrainConfig()))

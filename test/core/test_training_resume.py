@@ -1,0 +1,196 @@
+"""A training that is killed at any moment: no file is half-written, and what is resumed ends as if nothing had been."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+torch = pytest.importorskip('torch', reason='training needs PyTorch')
+
+from minisegnet_core.checkpoint import load_checkpoint, read_training_state  # noqa: E402
+from minisegnet_core.config import StageConfig, TrainConfig  # noqa: E402
+from minisegnet_core.errors import ConfigurationError, TrainingError  # noqa: E402
+from minisegnet_core.training.trainer import Silence, train  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def config_for(data, output, **changes) -> TrainConfig:
+    stage = StageConfig(epochs=1, batch_size=4, lr=2e-3, base_lr=2e-4, cycle_epochs=1)
+    config = TrainConfig(
+        data=str(data),
+        output=str(output),
+        encoder_weights='none',
+        stage1=stage,
+        stage2=replace(stage, epochs=0),
+        stage3=replace(stage, resolution='full'),
+        workers=0,
+        precision='float32',
+        device='cpu',
+        tensorboard=False,
+    )
+    return replace(config, **changes)
+
+
+def in_child(work) -> int:
+    """Runs ``work()`` in a fork of this process, which has PyTorch already; its exit status, negative for a signal."""
+    child = os.fork()
+    if child == 0:
+        try:
+            torch.set_num_threads(1)  # the parent's OpenMP threads do not exist in a fork
+            work()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+class KillInStep(Silence):
+    """Kills its own process in the middle of an epoch."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def epoch(self, name, steps):
+        listener = self
+
+        class Watch:
+            def __enter__(self):
+                def on_step(loss, rate):
+                    listener.step -= 1
+                    if listener.step < 0:
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+                return on_step
+
+            def __exit__(self, *_):
+                return False
+
+        return Watch()
+
+
+def kill_before_file(name: str) -> None:
+    """From now on, this process dies when a file of that name is written but not yet in its place."""
+    replace_file = Path.replace
+
+    def replacing(self, target):
+        if Path(target).name == name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return replace_file(self, target)
+
+    Path.replace = replacing
+
+
+def final_state(output: Path) -> dict:
+    return read_training_state(output / 'last.ckpt')
+
+
+def assert_same_run(one: Path, two: Path) -> None:
+    """Equal weights, optimizer state and metrics, to the bit; times may differ."""
+    a, b = final_state(one), final_state(two)
+    assert all(torch.equal(a['model'][key], b['model'][key]) for key in a['model'])
+    for key, state in a['optimizer']['state'].items():
+        assert all(torch.equal(state[name], b['optimizer']['state'][key][name]) for name in state)
+    best = [load_checkpoint(folder / 'best.safetensors')[0].state_dict() for folder in (one, two)]
+    assert all(torch.equal(best[0][key], best[1][key]) for key in best[0])
+    tables = [list(csv.DictReader((folder / 'metrics.csv').open())) for folder in (one, two)]
+    untimed = [[{k: v for k, v in row.items() if 'seconds' not in k} for row in table] for table in tables]
+    assert untimed[0] == untimed[1]
+    assert [row['epoch'] for row in untimed[0]] == ['0', '1']
+
+
+def test_killed_at_each_kind_of_moment(shapes_dataset, tmp_path):
+    whole, cut = config_for(shapes_dataset, tmp_path / 'whole'), config_for(shapes_dataset, tmp_path / 'cut')
+    assert in_child(lambda: train(whole)) == 0
+
+    def killed_before(name):
+        kill_before_file(name)
+        train(cut, resume=True)
+
+    moments = [
+        lambda: train(cut, reporter=KillInStep(1)),  # no epoch is finished yet
+        lambda: killed_before('best.safetensors'),
+        lambda: killed_before('last.ckpt'),  # epoch 0 is in best.safetensors, but last.ckpt does not know it
+        lambda: killed_before('metrics.csv'),  # epoch 0 is in last.ckpt, but not in the table
+        lambda: train(cut, resume=True, reporter=KillInStep(1)),  # in the middle of epoch 1
+    ]
+    for moment in moments:
+        assert in_child(moment) == -signal.SIGKILL
+        for path in (tmp_path / 'cut').glob('*'):  # what is there is whole
+            if path.suffix in ('.ckpt', '.safetensors'):
+                load_checkpoint(path)
+    assert in_child(lambda: train(cut, resume=True)) == 0
+    assert_same_run(tmp_path / 'whole', tmp_path / 'cut')
+
+
+@pytest.mark.slow
+def test_command_killed_from_outside_at_any_moment(shapes_dataset, tmp_path):
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
+    program = 'import sys; from minisegnet_core.training.command import main; sys.exit(main())'
+
+    def start(output, *options):
+        settings = tmp_path / f'{output}.yaml'
+        settings.write_text(yaml.safe_dump(asdict(config_for(shapes_dataset, tmp_path / output))))
+        command = [sys.executable, '-c', program, '--config', str(settings), *options]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    whole = start('whole')
+    assert whole.wait(300) == 0, whole.stderr.read()
+    run = start('cut')
+    for kill in range(40):
+        started = (tmp_path / 'cut' / 'settings.yaml').exists()
+        seconds = 0.2
+        while run.poll() is None and not started:  # until there is something to resume
+            time.sleep(0.05)
+            started = (tmp_path / 'cut' / 'settings.yaml').exists()
+            seconds = 0
+        time.sleep(seconds)
+        deadline = time.monotonic() + 0.37 * kill  # a little later each time, so each phase is hit, and it ends
+        while run.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if run.poll() is not None:
+            break
+        run.kill()
+        run.wait()
+        run = start('cut', '--resume')
+    assert run.wait(300) == 0, run.stderr.read()
+    assert kill > 2
+    assert_same_run(tmp_path / 'whole', tmp_path / 'cut')
+
+
+def test_a_run_is_never_overwritten_nor_resumed_with_other_settings(shapes_dataset, tmp_path):
+    off = StageConfig(epochs=0)
+    config = config_for(shapes_dataset, tmp_path / 'run', stage1=StageConfig(epochs=1, batch_size=4), stage3=off)
+    with pytest.raises(ConfigurationError, match='nothing to resume'):
+        train(config, resume=True)
+    train(config)
+    with pytest.raises(ConfigurationError, match='already holds a run'):
+        train(config)
+    with pytest.raises(ConfigurationError, match=r'seed \(was 0, is 1\)'):
+        train(replace(config, seed=1), resume=True)
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs /dev/full, the device that is always full')
+@pytest.mark.parametrize('file', ['last.ckpt', 'best.safetensors'])
+def test_a_full_disk_is_named_and_the_last_good_checkpoint_stays(shapes_dataset, tmp_path, file):
+    config = config_for(shapes_dataset, tmp_path / 'run')
+
+    class FillDisk(Silence):
+        def epoch_done(self, row):
+            if row.epoch == 0:
+                (tmp_path / 'run' / f'{file}.part').symlink_to('/dev/full')
+
+    with pytest.raises(TrainingError, match=rf'{file} cannot be written .*No space left.*make room'):
+        train(config, reporter=FillDisk())
+    assert final_state(tmp_path / 'run')['epoch'] == 0
+    load_checkpoint(tmp_path / 'run' / 'best.safetensors')
+    assert not (tmp_path / 'run' / f'{file}.part').exists()
+    resumed = train(config, resume=True)
+    assert [row.epoch for row in resumed.rows] == [0, 1]
