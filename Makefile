@@ -69,7 +69,7 @@ $(VENV)/.setup: $(BIN)/python setup.py requirements/ros-$(ROS).txt
 
 $(VENV)/.setup-test: $(VENV)/.setup
 	@echo 'installing what training and tests need into $(VENV) (some minutes; PyTorch is large)'
-	@$(PIP) install -e '.[run,train,test]' ruff mypy codespell
+	@$(PIP) install -e '.[run,train,int8,test]' ruff mypy codespell
 	@touch $@
 
 setup: $(VENV)/.setup

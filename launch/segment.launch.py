@@ -1,6 +1,6 @@
 """Starts the segmentation node: ros2 launch minisegnet_ros segment.launch.py image:=/camera/image_raw
 
-Several cameras: include this file once per camera, each with a `namespace` of its own.
+Several cameras: segment_cameras.launch.py, or include this file once per camera, each with a `namespace` of its own.
 """
 
 import os
@@ -23,28 +23,48 @@ PARAMETERS = {
     'image_transport': 'raw or compressed',
 }
 TRUE = ('true', '1', 'yes', 'on')
+SWITCH = ['true', 'false', 'True', 'False', '1', '0', 'yes', 'no', 'on', 'off']
+
+# What the RViz configuration shows; under a namespace these topics have other names.
+SHOWN = ('label_image', 'overlay/image', 'ball_mask')
 
 
 def start(context):
-    """The node, once the arguments' values are known."""
+    """The node, once the arguments' values are known; and RViz, if it is asked for."""
     value = {name: LaunchConfiguration(name).perform(context) for name in context.launch_configurations}
     parameters = [value['params_file'], {'use_sim_time': value['use_sim_time'].lower() in TRUE}]
     # One by one and as text: a model called `1` is no number.
     parameters += [{name: value[name]} for name in PARAMETERS if value[name]]
-    return [
+    # Drivers publish the camera info beside the image.
+    camera_info = value['camera_info'] or ''.join((*value['image'].rpartition('/')[:2], 'camera_info'))
+    nodes = [
         Node(
             package=PACKAGE,
             executable='segment',
             name='segment',
             namespace=value['namespace'],
             parameters=parameters,
-            remappings=[('image', value['image']), ('camera_info', value['camera_info'])],
+            remappings=[('image', value['image']), ('camera_info', camera_info)],
             arguments=['--ros-args', '--log-level', value['log_level']],
             respawn=value['respawn'].lower() in TRUE,
             respawn_delay=2.0,
             output='screen',
         )
     ]
+    if value['overlay'].lower() in TRUE:
+        namespace = value['namespace'].strip('/')
+        prefix = f'/{namespace}/segment' if namespace else '/segment'
+        nodes.append(
+            Node(
+                package='rviz2',
+                executable='rviz2',
+                namespace=value['namespace'],
+                arguments=['-d', os.path.join(get_package_share_directory(PACKAGE), 'config', 'segment.rviz')],
+                remappings=[(f'/segment/{topic}', f'{prefix}/{topic}') for topic in SHOWN],
+                parameters=[{'use_sim_time': value['use_sim_time'].lower() in TRUE}],
+            )
+        )
+    return nodes
 
 
 def generate_launch_description():
@@ -52,21 +72,28 @@ def generate_launch_description():
     share = get_package_share_directory(PACKAGE)
     arguments = [
         DeclareLaunchArgument('image', default_value='image', description='image topic'),
-        DeclareLaunchArgument('camera_info', default_value='camera_info', description='camera info topic'),
+        DeclareLaunchArgument('camera_info', default_value='', description='its topic; empty: beside the image topic'),
         DeclareLaunchArgument('namespace', default_value='', description='namespace of the node'),
         DeclareLaunchArgument(
             'params_file',
             default_value=os.path.join(share, 'config', 'segment.yaml'),
             description='YAML file of parameters',
         ),
-        DeclareLaunchArgument('use_sim_time', default_value='false', description='take time from /clock'),
+        DeclareLaunchArgument(
+            'overlay', default_value='false', choices=SWITCH, description='show the overlay in RViz (package rviz2)'
+        ),
+        DeclareLaunchArgument(
+            'use_sim_time', default_value='false', choices=SWITCH, description='take time from /clock'
+        ),
         DeclareLaunchArgument(
             'log_level',
             default_value='info',
             choices=['debug', 'info', 'warn', 'error', 'fatal'],
             description='from which severity on the node logs',
         ),
-        DeclareLaunchArgument('respawn', default_value='false', description='start the node anew if it dies'),
+        DeclareLaunchArgument(
+            'respawn', default_value='false', choices=SWITCH, description='start the node anew if it dies'
+        ),
         *(DeclareLaunchArgument(name, default_value='', description=text) for name, text in PARAMETERS.items()),
     ]
     # Whole images in shared memory. It helps in the camera's process: start cameras below this one.

@@ -89,6 +89,9 @@ _NO_PICTURE = {
     '16SC1': 'it holds signed measurements, not brightness',
 }
 
+KNOWN_ENCODINGS = frozenset((*_ENCODINGS, *_NO_PICTURE))
+"""Those, and the names of encodings that hold no picture, which are refused with the reason."""
+
 
 def decode_image(
     data: Any, encoding: str, width: int, height: int, step: int, is_bigendian: bool | int = False

@@ -12,9 +12,10 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
 from minisegnet_core.ball import Ball
-from minisegnet_core.encodings import Pixels, decode_compressed, decode_image
+from minisegnet_core.encodings import KNOWN_ENCODINGS, Pixels, decode_compressed, decode_image
 from minisegnet_core.errors import ImageError
 from minisegnet_core.geometry import STRIDE, image_to_label, label_size
+from minisegnet_ros.bridge import bridged
 
 NANOSECONDS = 1_000_000_000
 
@@ -32,6 +33,8 @@ def pixels_of(message: Image | CompressedImage) -> Pixels:
     """
     if isinstance(message, CompressedImage):
         return decode_compressed(message.data, message.format)
+    if message.encoding not in KNOWN_ENCODINGS:
+        return bridged(message)
     return decode_image(
         message.data, message.encoding, message.width, message.height, message.step, message.is_bigendian
     )

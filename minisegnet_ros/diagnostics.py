@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -22,6 +22,9 @@ DARK = 8.0
 
 FROZEN = 30
 """So many images in a row without any change are a frozen camera: no sensor is free of noise."""
+
+OLD_IN_A_ROW = 30
+"""So many images dropped for their age in a row are most likely a matter of clocks, not of delay."""
 
 
 class CameraWatch:
@@ -54,57 +57,92 @@ class Statistics:
     """Counts frames from several threads. All since the last activation.
 
     taken: images received; answered: results published; dropped: images taken but not answered, and images the
-    middleware reports as lost; bad: of the dropped, those that could not be decoded; old: those past max_image_age;
-    unheard: images not worked on since nobody subscribed to any output.
+    middleware reports as lost; bad: of the dropped, those that could not be decoded or worked on; old: those past
+    max_image_age; unheard: images not worked on since nobody subscribed to any output; paused: since `~/enable` said
+    so.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.camera = CameraWatch()
-        self.taken = self.answered = self.dropped = self.bad = self.old = self.lost = self.unheard = 0
-        self._answers: deque[tuple[float, float]] = deque()
+        self.taken = self.answered = self.dropped = self.bad = self.old = self.lost = self.unheard = self.paused = 0
+        self._answers: deque[tuple[float, float, float, float]] = deque()
+        self._losses: deque[tuple[float, int]] = deque()
+        self._old_in_a_row = 0
+        self._fault = ''
         self._last_image = self._started = time.monotonic()
 
-    def take(self) -> None:
+    def take(self, count: int = 1) -> None:
         with self._lock:
-            self.taken += 1
+            self.taken += count
             self._last_image = time.monotonic()
 
-    def drop(self, count: int = 1, *, bad: bool = False, old: bool = False, lost: bool = False) -> None:
+    def lose(self, count: int) -> None:
+        """Counts images that the middleware reports as lost."""
+        with self._lock:
+            self.lost += count
+            self.dropped += count
+            self._losses.append((time.monotonic(), count))
+            self._forget()
+
+    def drop(self, count: int = 1, *, old: bool = False, fault: str = '') -> None:
+        """Counts dropped images; fault: why one could not be worked on."""
         with self._lock:
             self.dropped += count
-            self.bad += count * bad
-            self.old += count * old
-            self.lost += count * lost
+            self.bad += bool(fault)
+            self.old += old
+            self._old_in_a_row += old
+            self._fault = fault or self._fault
 
-    def skip_unheard(self) -> None:
+    def skip(self, *, paused: bool = False) -> None:
+        """Counts an image that nobody wants an answer to."""
         with self._lock:
-            self.unheard += 1
+            self.paused += paused
+            self.unheard += not paused
+            self._fault, self._old_in_a_row = '', 0
 
-    def answer(self, latency: float) -> None:
-        """Counts an answer; latency: seconds from the image's arrival to the publication of its labels."""
+    def answer(self, latency: float, engine: float, busy: float) -> None:
+        """Counts an answer.
+
+        Args:
+            latency: seconds from the image's arrival to the publication of its labels.
+            engine: of these, seconds inside the engine.
+            busy: of the latency, seconds spent on this image, not waiting for the one before it.
+        """
         with self._lock:
             self.answered += 1
-            self._answers.append((time.monotonic(), latency))
+            self._fault, self._old_in_a_row = '', 0
+            self._answers.append((time.monotonic(), latency, engine, busy - engine))
             self._forget()
 
     def _forget(self) -> None:
-        while self._answers and self._answers[0][0] < time.monotonic() - WINDOW:
-            self._answers.popleft()
+        for window in (self._answers, self._losses):
+            while window and window[0][0] < time.monotonic() - WINDOW:
+                window.popleft()
 
-    def status(self, name: str, facts: Mapping[str, object]) -> DiagnosticStatus:
-        """The diagnostic status; ``facts`` are further key and value pairs, such as the engine."""
+    def status(
+        self, name: str, facts: Mapping[str, object], publishers: Sequence[str] = (), paused: bool = False
+    ) -> DiagnosticStatus:
+        """The diagnostic status.
+
+        Args:
+            name: of the status.
+            facts: further key and value pairs, such as the engine.
+            publishers: names of who publishes images.
+            paused: whether `~/enable` has stopped the work.
+        """
         with self._lock:
             self._forget()
             now = time.monotonic()
-            latencies = [latency * 1e3 for _, latency in self._answers]
+            milliseconds = np.array([times for _, *times in self._answers]).reshape(-1, 3) * 1e3
+            latency, engine, overhead = milliseconds.T if milliseconds.size else np.zeros((3, 1))
             span = min(WINDOW, max(now - self._started, 1e-3))
-            p50, p95 = np.percentile(latencies, [50, 95]) if latencies else (0.0, 0.0)
-            silent = now - self._last_image
             values = {
-                'rate [Hz]': f'{len(latencies) / span:.2f}',
-                'latency p50 [ms]': f'{p50:.2f}',
-                'latency p95 [ms]': f'{p95:.2f}',
+                'rate [Hz]': f'{len(self._answers) / span:.2f}',
+                'latency p50 [ms]': f'{np.percentile(latency, 50):.2f}',
+                'latency p95 [ms]': f'{np.percentile(latency, 95):.2f}',
+                'engine p50 [ms]': f'{np.percentile(engine, 50):.2f}',
+                'overhead p50 [ms]': f'{np.percentile(overhead, 50):.2f}',
                 'images taken': self.taken,
                 'images answered': self.answered,
                 'dropped': self.dropped,
@@ -112,14 +150,30 @@ class Statistics:
                 'bad images': self.bad,
                 'old images': self.old,
                 'unheard': self.unheard,
+                'paused': self.paused,
                 **facts,
             }
-            level, message = DiagnosticStatus.OK, 'segmenting'
-            if silent > SILENCE:
-                level, message = DiagnosticStatus.WARN, f'no image for {silent:.0f} s'
-            elif self.camera.complaint:
-                level, message = DiagnosticStatus.WARN, self.camera.complaint
-        return status(name, level, message, values)
+            complaint = self._complaint(now, publishers)
+        if complaint:
+            return status(name, DiagnosticStatus.WARN, complaint, values)
+        return status(name, DiagnosticStatus.OK, 'paused' if paused else 'segmenting', values)
+
+    def _complaint(self, now: float, publishers: Sequence[str]) -> str:
+        """What is wrong, the worst alone; an empty text: nothing."""
+        silent = now - self._last_image
+        if silent > SILENCE:
+            who = f'though published by {", ".join(publishers)}' if publishers else 'nobody publishes any'
+            return f'no image for {silent:.0f} s, {who}'
+        if self._fault:
+            return self._fault
+        if self._old_in_a_row >= OLD_IN_A_ROW:
+            return (
+                f'the last {self._old_in_a_row} images were older than max_image_age: do clocks and use_sim_time agree?'
+            )
+        if self.camera.complaint:
+            return self.camera.complaint
+        lost = sum(count for _, count in self._losses)
+        return f'{lost} images were lost by the middleware in the last {WINDOW:.0f} s' if lost else ''
 
 
 def status(name: str, level: bytes, message: str, values: Mapping[str, object]) -> DiagnosticStatus:

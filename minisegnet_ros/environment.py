@@ -61,11 +61,14 @@ def private_environment(domain: int) -> dict[str, str]:
     """Environment for a ROS process of ours: the domain, this host only, and a start from scratch of ROS's wheels.
 
     The wheels' Python restarts itself once, with their library path, and mark that in the environment; the mark and
-    the path must not reach another Python.
+    the path must not reach another Python. What else lies in that path, such as a workspace's libraries, stays.
     """
     environment = {k: v for k, v in os.environ.items() if k != '_ROS_WHEELS_BOOTSTRAP_COMPLETE'}
     if '_ROS_WHEELS_BOOTSTRAP_COMPLETE' in os.environ:
-        environment.pop('LD_LIBRARY_PATH', None)
+        paths = environment.pop('LD_LIBRARY_PATH', '').split(os.pathsep)
+        others = [path for path in paths if path and not path.startswith(sys.prefix)]
+        if others:
+            environment['LD_LIBRARY_PATH'] = os.pathsep.join(others)
         environment.setdefault('AMENT_PREFIX_PATH', sys.prefix)
     environment['ROS_DOMAIN_ID'] = str(domain)
     environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
+from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from minisegnet_ros.conversions import stamp_nanoseconds
-
-DEPTH = 5
-"""Images that the middleware keeps for us. We take each at once; deep queues are what makes others lag."""
+from minisegnet_ros.gaps import Gaps
+from minisegnet_ros.qos import INPUT_DEPTH, input_profile, mismatch, overridden_reliability, overriding_options
+from minisegnet_ros.throttle import ThrottledLog
 
 GRAPH_PERIOD = 0.25
 """Seconds between looks at the publishers. rclpy tells nobody of changes in the graph, and a subscription's `matched`
@@ -26,6 +32,9 @@ event is no way: one that waits while the subscription is destroyed makes rclpy'
 
 KEPT_INFOS = 16
 
+LOST_PERIOD = 30.0
+"""Seconds between two warnings of lost images."""
+
 
 class ImageInput:
     """Receives images and camera infos while it is open.
@@ -33,8 +42,9 @@ class ImageInput:
     Args:
         node: whose names ``image`` and ``camera_info`` are remapped.
         compressed: CompressedImage on ``<image>/compressed`` instead of Image on ``<image>``.
-        reliability: ``auto``, ``reliable`` or ``best_effort``.
-        on_image: called with the message and the time of its arrival (s, monotonic).
+        reliability: ``auto``, ``reliable`` or ``best_effort``; a ``qos_overrides`` parameter of the topic wins over it.
+        on_image: called with the message, the time of its arrival (s, monotonic), and how many older ones were taken
+            with it, which it replaces.
         on_lost: called with the number of images that the middleware reports as lost.
     """
 
@@ -44,18 +54,27 @@ class ImageInput:
         *,
         compressed: bool,
         reliability: str,
-        on_image: Callable[[Image | CompressedImage, float], None],
+        on_image: Callable[[Image | CompressedImage, float, int], None],
         on_lost: Callable[[int], None],
     ) -> None:
         self._node = node
         self._on_image = on_image
         self._on_lost = on_lost
-        self._automatic = reliability == 'auto'
         self._type = CompressedImage if compressed else Image
         self.topic = node.resolve_topic_name('image') + ('/compressed' if compressed else '')
         self._warned = ''
+        self._log = ThrottledLog(node, LOST_PERIOD)
+        self._lost = 0
+        self._numbered = False  # whether gaps in the numbers of images tell what was lost
+        self._lock = threading.Lock()  # close() and a new subscription come from different threads
+        self._closed = False
+        self.publishers: list[TopicEndpointInfo] = node.get_publishers_info_by_topic(self.topic)
+        fixed = overridden_reliability(node, self.topic)
+        self._automatic = reliability == 'auto' and fixed is None
         policy = {'auto': self._fitting(), 'reliable': ReliabilityPolicy.RELIABLE}
-        self.reliability = policy.get(reliability, ReliabilityPolicy.BEST_EFFORT)
+        self.reliability = fixed or policy.get(reliability, ReliabilityPolicy.BEST_EFFORT)
+        # The executor may call back before we have what we are called for.
+        self._subscription: Subscription | None = None
         self._subscription = self._subscribe()
         # Discovery is no matter of simulated time: a steady clock, whatever use_sim_time says.
         self._timer = node.create_timer(
@@ -63,13 +82,16 @@ class ImageInput:
         )
         self._infos: OrderedDict[int, CameraInfo] = OrderedDict()
         self._info_subscription = node.create_subscription(
-            CameraInfo, 'camera_info', self._keep_info, _profile(ReliabilityPolicy.BEST_EFFORT),
+            CameraInfo, 'camera_info', self._keep_info, input_profile(ReliabilityPolicy.BEST_EFFORT),
             callback_group=MutuallyExclusiveCallbackGroup(),
+            qos_overriding_options=overriding_options(node, node.resolve_topic_name('camera_info'), 'subscription'),
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
         )  # fmt: skip
 
     def close(self) -> None:
         """Ends all subscriptions."""
+        with self._lock:
+            self._closed = True
         self._node.destroy_timer(self._timer)
         self._node.destroy_subscription(self._subscription)
         self._node.destroy_subscription(self._info_subscription)
@@ -88,63 +110,123 @@ class ImageInput:
             infos.popitem(last=False)
         self._infos = infos
 
-    def _receive(self, message: Image | CompressedImage) -> None:
-        self._on_image(message, time.monotonic())
+    def _receive(self, message: Image | CompressedImage, info: dict[str, Any]) -> None:
+        # The executor brings one message a round. Where images come faster, the middleware's queue holds newer ones by
+        # now: they are taken at once, and made into a message only if they are the newest. This group runs one
+        # callback at a time, so nobody else takes them.
+        infos = [info]
+        serialized = None
+        subscription = self._subscription
+        if subscription is not None:
+            handle, most = subscription.handle, max(INPUT_DEPTH, subscription.qos_profile.depth)
+            with contextlib.suppress(InvalidHandle), handle:
+                while len(infos) <= most and (more := handle.take_message(self._type, True)) is not None:
+                    serialized = more[0]
+                    infos.append(more[1])
+        if serialized is not None:
+            message = deserialize_message(serialized, self._type)
+        arrived = time.monotonic()
+        alone = len(self.publishers) <= 1
+        losses = [self._gaps.see(info, alone) for info in infos]
+        self._numbered = None not in losses
+        lost = sum(loss or 0 for loss in losses)
+        if lost:
+            self._count_lost(lost)
+        self._on_image(message, arrived, len(infos) - 1)
 
     def _subscribe(self) -> Subscription:
         events = SubscriptionEventCallbacks(
-            message_lost=lambda event: self._on_lost(event.total_count_change), use_default_callbacks=False
+            message_lost=lambda event: self._numbered or self._count_lost(event.total_count_change),
+            use_default_callbacks=False,
         )
         silent = SubscriptionEventCallbacks(use_default_callbacks=False)
+        options = overriding_options(self._node, self.topic, 'subscription')
+        self._gaps = Gaps()
         # A group of its own, thrown away with it: see GRAPH_PERIOD.
         group = MutuallyExclusiveCallbackGroup()
-        arguments = (self._type, self.topic, self._receive, _profile(self.reliability))
+        arguments = (self._type, self.topic, self._receive, input_profile(self.reliability))
         try:
-            return self._node.create_subscription(*arguments, callback_group=group, event_callbacks=events)
+            return self._node.create_subscription(
+                *arguments, callback_group=group, event_callbacks=events, qos_overriding_options=options
+            )
         except UnsupportedEventTypeError:  # a middleware that does not report losses
-            return self._node.create_subscription(*arguments, callback_group=group, event_callbacks=silent)
+            return self._node.create_subscription(
+                *arguments, callback_group=group, event_callbacks=silent, qos_overriding_options=options
+            )
+
+    @property
+    def profile(self) -> QoSProfile:
+        """What the subscription asks for, overrides included."""
+        return input_profile(self.reliability) if self._subscription is None else self._subscription.qos_profile
+
+    def _count_lost(self, count: int) -> None:
+        self._on_lost(count)
+        self._lost += count
+        offers = ', '.join(f'{p.node_name} ({_word(p.qos_profile)})' for p in self.publishers) or 'nobody any more'
+        if self.profile.reliability == ReliabilityPolicy.RELIABLE:
+            # Then nothing is lost on the way: a queue was full, the publisher's or ours, and its oldest went.
+            remedy = 'they came faster than this process took them: it lacks CPU time'
+        else:
+            remedy = (
+                "give the middleware of the camera's process memory for whole images (with Fast DDS the profile "
+                'config/fastdds.xml), or let the camera publish reliably; see "If images are lost" in docs/node.md'
+            )
+        self._log.warning(
+            'lost',
+            f'{self._lost} images of {self.topic} were lost on their way from {offers} to {self._node.get_name()} '
+            f'({_word(self.profile)}): {remedy}',
+        )
 
     def _fitting(self) -> ReliabilityPolicy:
         """Reliable if there are publishers and all offer it, else what every publisher can serve."""
-        offered = [p.qos_profile.reliability for p in self._node.get_publishers_info_by_topic(self.topic)]
+        offered = [p.qos_profile.reliability for p in self.publishers]
         all_reliable = bool(offered) and all(policy == ReliabilityPolicy.RELIABLE for policy in offered)
         return ReliabilityPolicy.RELIABLE if all_reliable else ReliabilityPolicy.BEST_EFFORT
 
     def _follow_graph(self) -> None:
-        publishers = self._node.get_publishers_info_by_topic(self.topic)
-        if self._automatic and publishers:
+        before, self.publishers = self.publishers, self._node.get_publishers_info_by_topic(self.topic)
+        if [p.endpoint_gid for p in before] != [p.endpoint_gid for p in self.publishers]:
+            self._gaps = Gaps()  # a camera that is started anew counts anew
+        if self._automatic and self.publishers:
             fitting = self._fitting()
             if fitting != self.reliability:
-                self.reliability = fitting
-                old, self._subscription = self._subscription, self._subscribe()
-                self._node.destroy_subscription(old)
+                with self._lock:
+                    if self._closed:
+                        return
+                    self.reliability = fitting
+                    old, self._subscription = self._subscription, self._subscribe()
+                    self._node.destroy_subscription(old)
                 self._node.get_logger().info(f'subscribed to {self.topic} with {fitting.name.lower()} reliability')
-        self._warn_of_mismatch(publishers)
+        self._warn_of_mismatch()
 
-    def _warn_of_mismatch(self, publishers: list) -> None:
+    def _warn_of_mismatch(self) -> None:
         """Says once per change of the graph why nothing can arrive."""
-        expected = f'sensor_msgs/msg/{self._type.__name__}'
-        warning = ''
-        for publisher in publishers:
-            reliable = publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE
-            if publisher.topic_type != expected:
-                transport = 'compressed' if publisher.topic_type.endswith('CompressedImage') else 'raw'
-                warning = (
-                    f'{publisher.node_name} publishes {publisher.topic_type} on {self.topic}, this node expects '
-                    f'{expected}; set image_transport to {transport}, or remap `image`'
-                )
-            elif self.reliability == ReliabilityPolicy.RELIABLE and not reliable:
-                warning = (
-                    f'{publisher.node_name} publishes {self.topic} best effort, this node asks for reliable: no image '
-                    'will arrive; set the parameter reliability to auto or best_effort'
-                )
+        warning = next(filter(None, map(self._obstacle, self.publishers)), '')
         if warning and warning != self._warned:
             self._node.get_logger().warning(warning)
         self._warned = warning
 
+    def _obstacle(self, publisher: TopicEndpointInfo) -> str:
+        """Why no image of this publisher can arrive; empty: nothing hinders."""
+        expected = f'sensor_msgs/msg/{self._type.__name__}'
+        if publisher.topic_type != expected:
+            transport = 'compressed' if publisher.topic_type.endswith('CompressedImage') else 'raw'
+            return (
+                f'{publisher.node_name} publishes {publisher.topic_type} on {self.topic}, this node expects '
+                f'{expected}; set image_transport to {transport}, or remap `image`'
+            )
+        difference = mismatch(publisher.qos_profile, self.profile)
+        if not difference:
+            return ''
+        return (
+            f'no image will arrive from {publisher.node_name} on {self.topic}: it offers less than '
+            f'{self._node.get_name()} asks for ({difference}); set the parameter reliability to auto or best_effort, '
+            'and look at qos_overrides'
+        )
 
-def _profile(reliability: ReliabilityPolicy) -> QoSProfile:
-    return QoSProfile(depth=DEPTH, history=HistoryPolicy.KEEP_LAST, reliability=reliability)
+
+def _word(profile: QoSProfile) -> str:
+    return str(profile.reliability.name).lower().replace('_', ' ')
 
 
 def steady_clock() -> Clock:

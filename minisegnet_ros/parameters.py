@@ -6,8 +6,9 @@ rejected value's reason comes from.
 
 from __future__ import annotations
 
+import array
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -17,8 +18,11 @@ from rclpy.node import Node
 
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.geometry import MINIMUM_NETWORK_SIZE, parse_network_size
+from minisegnet_core.inference.engine import DEVICES, PRECISIONS
+from minisegnet_ros.scheduling import cpus_of
+from minisegnet_ros.view import ROTATIONS, View
 
-Value = bool | int | float | str
+Value = bool | int | float | str | list[int]
 
 
 class Change(Enum):
@@ -58,7 +62,7 @@ class NodeParameter:
     unit: str = ''
     minimum: float | None = None
     maximum: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[str | int, ...] = ()
 
     @property
     def kind(self) -> type:
@@ -72,22 +76,27 @@ class NodeParameter:
         """
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)  # `ros2 param set ... 1` and `rate: 10` in YAML are integers to ROS
+        if self.kind is list and isinstance(value, (array.array, tuple)):
+            value = list(value)
         if type(value) is not self.kind:
-            names = {bool: 'true or false', int: 'an integer', float: 'a number', str: 'text'}
+            names = {
+                bool: 'true or false', int: 'an integer', float: 'a number', str: 'text', list: 'a list of integers',
+            }  # fmt: skip
             raise ConfigurationError(f'{self.name} must be {names[self.kind]}, not {value!r}')
         if self.choices and value not in self.choices:
-            raise ConfigurationError(f'{self.name} must be one of {", ".join(self.choices)}, not {value!r}')
+            allowed = ', '.join(str(choice) for choice in self.choices)
+            raise ConfigurationError(f'{self.name} must be one of {allowed}, not {value!r}')
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigurationError(f'{self.name} must be a finite number, not {value}')
         low, high = self.minimum, self.maximum
-        if (low is not None and value < low) or (high is not None and value > high):
+        if isinstance(value, (int, float)) and (
+            (low is not None and value < low) or (high is not None and value > high)
+        ):
             unit = f' {self.unit}' if self.unit else ''
             allowed = f'{low:g} to {high:g}' if high is not None else f'at least {low:g}'
             raise ConfigurationError(f'{self.name} must be {allowed}{unit}, not {value}')
-        if self.name == 'network_size':
-            parse_network_size(str(value), 640, 480)
-        if self.name == 'expected_size':
-            size_of(str(value))
+        if self.name in _CHECKS:
+            _CHECKS[self.name](value)
         return value  # type: ignore[no-any-return]
 
     def descriptor(self) -> ParameterDescriptor:
@@ -96,7 +105,7 @@ class NodeParameter:
         descriptor = ParameterDescriptor(
             name=self.name,
             description=f'{self.description}{unit}',
-            additional_constraints=', '.join((*self.choices, self.change.value)),
+            additional_constraints=', '.join((*(str(choice) for choice in self.choices), self.change.value)),
             read_only=self.change is Change.START,
             # A whole number is welcome where a fraction may stand; everything else is checked by `check`.
             dynamic_typing=self.kind is float,
@@ -108,6 +117,14 @@ class NodeParameter:
         return descriptor
 
 
+_CHECKS: Mapping[str, Callable[[Any], object]] = {
+    'network_size': lambda value: parse_network_size(value, 640, 480),
+    'expected_size': size_of,
+    'roi': lambda value: View(0, value),
+    'cpu_affinity': cpus_of,
+}
+"""Checks beyond type, range and choices, by parameter; each raises ConfigurationError."""
+
 PARAMETERS: tuple[NodeParameter, ...] = (
     NodeParameter('autostart', True, 'whether the node configures and activates itself', Change.START),
     NodeParameter(
@@ -115,6 +132,16 @@ PARAMETERS: tuple[NodeParameter, ...] = (
     ),
     NodeParameter(
         'engine', 'auto', 'what runs the network', Change.MODEL, choices=('auto', 'openvino', 'onnxruntime', 'torch')
+    ),
+    NodeParameter(
+        'precision',
+        'auto',
+        'of the arithmetic; auto: the fastest that the model was checked in',
+        Change.MODEL,
+        choices=('auto', *PRECISIONS),
+    ),
+    NodeParameter(
+        'device', 'auto', 'where the network runs; auto: an NVIDIA GPU, else the CPU', Change.MODEL, choices=DEVICES
     ),
     NodeParameter(
         'network_size',
@@ -132,7 +159,38 @@ PARAMETERS: tuple[NodeParameter, ...] = (
         unit='pixels',
     ),
     NodeParameter(
-        'threads', 0, 'CPU threads of the engine; 0: all cores but one', Change.MODEL, minimum=0, maximum=1024
+        'rotate',
+        0,
+        'how far the image is turned clockwise before the network sees it: 180 for a camera that hangs upside down',
+        Change.MODEL,
+        unit='degrees',
+        choices=ROTATIONS,
+    ),
+    NodeParameter(
+        'roi',
+        [0, 0, 0, 0],
+        'what the network sees, as x, y, width, height in the received image; width or height 0: up to its border',
+        Change.MODEL,
+        unit='pixels',
+    ),
+    NodeParameter(
+        'threads',
+        0,
+        'CPU threads of the engine; 0: all of cpu_affinity, else all cores but one',
+        Change.MODEL,
+        minimum=0,
+        maximum=1024,
+    ),
+    NodeParameter(
+        'cpu_affinity', '', 'CPUs that this process may use, such as 0,2-3; empty: as it was started', Change.START
+    ),
+    NodeParameter(
+        'nice',
+        0,
+        'added to the niceness of this process: higher gives way to others; below 0 needs the right to it',
+        Change.START,
+        minimum=-20,
+        maximum=19,
     ),
     NodeParameter(
         'ball_threshold',

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
@@ -19,18 +18,29 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from minisegnet_core.cli import EXIT_USAGE, without_ros_arguments
-from minisegnet_core.encodings import Order
 from minisegnet_core.errors import ConfigurationError, MinisegnetError
 from minisegnet_core.inference.segmenter import Segmenter
 from minisegnet_ros.diagnostics import Statistics, status
 from minisegnet_ros.environment import spin_until
 from minisegnet_ros.image_input import ImageInput, steady_clock
-from minisegnet_ros.parameters import TABLE, Change, declare_parameters, size_of, values_of
+from minisegnet_ros.parameters import TABLE, Change, declare_parameters, values_of
 from minisegnet_ros.publishers import Outputs
+from minisegnet_ros.qos import check_overrides, overriding_options
+from minisegnet_ros.scheduling import set_scheduling
+from minisegnet_ros.vision import SegmenterFactory, Vision, load
 from minisegnet_ros.worker import Worker
 
+try:
+    from std_srvs.srv import SetBool
+except ImportError:  # then there is no `~/enable`
+    SetBool = None
+
 RCLError = rclpy_implementation.RCLError
-SegmenterFactory = Callable[..., Segmenter]
+
+SWITCH_INTERVAL = 2e-4
+"""Seconds after which a thread must let another one run. Python's own 5 ms come on top of a frame's latency more than
+once, where the executor is busy receiving while the worker has something to publish.
+"""
 
 
 class SegmentNode(LifecycleNode):
@@ -41,24 +51,32 @@ class SegmentNode(LifecycleNode):
         options: of :class:`rclpy.node.Node`.
 
     Raises:
-        ConfigurationError: a parameter's first value is wrong.
+        ConfigurationError: a parameter's first value is wrong, or the process may not be scheduled so.
     """
 
     def __init__(self, segmenter_factory: SegmenterFactory = Segmenter, **options: Any) -> None:
         super().__init__('segment', **options)
         self._factory = segmenter_factory
         declare_parameters(self)
+        check_overrides(self)
         self._settings = values_of(self)
-        self._segmenter: Segmenter | None = None
-        self._loaded: Segmenter | None = None
+        set_scheduling(self._settings['cpu_affinity'], self._settings['nice'])
+        self._vision: Vision | None = None
+        self._loaded: Vision | None = None
         self._outputs: Outputs | None = None
         self._input: ImageInput | None = None
         self._worker: Worker | None = None
         self._statistics = Statistics()
         self._swap = threading.Lock()  # held while a frame is in work
+        self._enabled = threading.Event()
+        self._enabled.set()
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._apply_parameters)
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        if SetBool is not None:
+            # In a group of its own: it must not wait for a model that is being loaded.
+            self.create_service(SetBool, '~/enable', self._enable, callback_group=MutuallyExclusiveCallbackGroup())
+        overrides = overriding_options(self, self.resolve_topic_name('/diagnostics'), 'publisher')
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10, qos_overriding_options=overrides)
         # Parameter and lifecycle services stay in the default group: loading a model there holds nothing else up.
         self._diagnostics_group = MutuallyExclusiveCallbackGroup()
         self._diagnostics_timer = self._new_diagnostics_timer()
@@ -82,25 +100,29 @@ class SegmentNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._settings.update(values_of(self))
         try:
-            segmenter = self._load(self._settings)
-        except MinisegnetError as error:
-            self.get_logger().error(f'cannot configure: {error}')
+            self._vision = self._load(self._settings)
+            self._outputs = Outputs(self, self._vision.segmenter.classes)
+            self._outputs.publish_label_info(self._settings['ball_threshold'])
+        except Exception as error:  # also an engine's own trouble: rclpy would say nothing of it
+            reason = str(error) if isinstance(error, MinisegnetError) else f'{type(error).__name__}: {error}'
+            self.get_logger().error(f'cannot configure: {reason}')
+            self._vision = None
             return TransitionCallbackReturn.FAILURE
-        self._segmenter = segmenter
-        self._outputs = Outputs(self, segmenter.classes)
         self._new_diagnostics()
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._statistics = Statistics()
         self._new_diagnostics()
-        self._worker = Worker(self, self._settings, self._statistics, self._tools, self._camera_info, self._swap)
+        self._worker = Worker(
+            self, self._settings, self._statistics, self._tools, self._camera_info, self._swap, self._enabled
+        )
         self._input = ImageInput(
             self,
             compressed=self._settings['image_transport'] == 'compressed',
             reliability=self._settings['reliability'],
             on_image=self._worker.put,
-            on_lost=lambda count: self._statistics.drop(count, lost=True),
+            on_lost=self._statistics.lose,
         )
         self.get_logger().info(f'active: waiting for images on {self._input.topic}')
         return TransitionCallbackReturn.SUCCESS
@@ -113,7 +135,7 @@ class SegmentNode(LifecycleNode):
         self.stop()
         if self._outputs is not None:
             self._outputs.close()
-        self._outputs = self._segmenter = None
+        self._outputs = self._vision = None
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -130,32 +152,35 @@ class SegmentNode(LifecycleNode):
             self._worker.close()
         self._input = self._worker = None
 
+    def _enable(self, request: Any, response: Any) -> Any:
+        """`~/enable`: stops work on images, or takes it up again, in whatever state the node is."""
+        if request.data:
+            self._enabled.set()
+        else:
+            self._enabled.clear()
+        response.success = True
+        response.message = 'enabled' if request.data else 'paused: images are counted and left alone'
+        if self._worker is None:
+            response.message += ', once the node is active'
+        self.get_logger().info(response.message)
+        return response
+
     # Model
 
-    def _load(self, settings: dict[str, Any]) -> Segmenter:
-        """A warm segmenter as the settings want it.
-
-        Raises:
-            MinisegnetError: it cannot be loaded or run; the text says why.
-        """
-        segmenter = self._factory(
-            settings['model'],
-            engine=settings['engine'],
-            network_size=settings['network_size'],
-            threads=settings['threads'],
-            ball_threshold=settings['ball_threshold'],
+    def _load(self, settings: dict[str, Any]) -> Vision:
+        vision = load(self._factory, settings)
+        segmenter = vision.segmenter
+        self.get_logger().info(
+            f'loaded {segmenter.model_path} ({segmenter.model_hash}), engine {segmenter.engine}, {segmenter.precision} '
+            f'on the {segmenter.device}'
         )
-        width, height = size_of(settings['expected_size'])
-        # An engine compiles for each size and channel order it meets, for up to a second: rather now than in the game.
-        orders: tuple[Order, ...] = ('bgr',) if settings['image_transport'] == 'compressed' else ('rgb', 'bgr')
-        for order in orders:
-            segmenter.run(np.zeros((height, width, 3), np.uint8), order=order)
-        self.get_logger().info(f'loaded {segmenter.model_path} ({segmenter.model_hash}), engine {segmenter.engine}')
-        return segmenter
+        for note in segmenter.notes:
+            self.get_logger().info(note)
+        return vision
 
-    def _tools(self) -> tuple[Segmenter, Outputs]:
-        assert self._segmenter is not None and self._outputs is not None, 'the worker lives only while active'
-        return self._segmenter, self._outputs
+    def _tools(self) -> tuple[Vision, Outputs]:
+        assert self._vision is not None and self._outputs is not None, 'the worker lives only while active'
+        return self._vision, self._outputs
 
     def _camera_info(self, stamp: int) -> Any:
         return self._input.camera_info(stamp) if self._input is not None else None
@@ -172,7 +197,7 @@ class SegmentNode(LifecycleNode):
                 changes[entry.name] = entry.check(parameter.value)
                 if entry.change is Change.INACTIVE and self._worker is not None:
                     raise ConfigurationError(f'{entry.name} cannot change while the node is active, deactivate it')
-            if self._segmenter is not None and any(TABLE[name].change is Change.MODEL for name in changes):
+            if self._vision is not None and any(TABLE[name].change is Change.MODEL for name in changes):
                 self._loaded = self._load({**self._settings, **changes})
         except MinisegnetError as error:
             return SetParametersResult(successful=False, reason=str(error))
@@ -181,18 +206,21 @@ class SegmentNode(LifecycleNode):
         return SetParametersResult(successful=True)
 
     def _apply_parameters(self, parameters: list[Parameter]) -> None:
-        for parameter in parameters:
-            if parameter.name in TABLE:
-                self._settings[parameter.name] = TABLE[parameter.name].check(parameter.value)
-        if self._segmenter is None:
+        ours = [parameter for parameter in parameters if parameter.name in TABLE]
+        for parameter in ours:
+            self._settings[parameter.name] = TABLE[parameter.name].check(parameter.value)
+        if self._vision is None or self._outputs is None:
             return
         with self._swap:
             if self._loaded is not None:
-                self._segmenter, self._loaded = self._loaded, None
-                if self._outputs is not None and self._outputs.classes != self._segmenter.classes:
+                self._vision, self._loaded = self._loaded, None
+                classes = self._vision.segmenter.classes
+                if self._outputs.classes != classes:
                     self._outputs.close()
-                    self._outputs = Outputs(self, self._segmenter.classes)
-            self._segmenter.ball_threshold = self._settings['ball_threshold']
+                    self._outputs = Outputs(self, classes)
+            self._vision.segmenter.ball_threshold = self._settings['ball_threshold']
+        if any(TABLE[p.name].change is Change.MODEL or p.name == 'ball_threshold' for p in ours):
+            self._outputs.publish_label_info(self._settings['ball_threshold'])
 
     # Diagnostics
 
@@ -206,18 +234,21 @@ class SegmentNode(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         name = f'{self.get_fully_qualified_name().lstrip("/")}: segmentation'
-        segmenter, source = self._segmenter, self._input
+        vision, source = self._vision, self._input
         facts: dict[str, object] = {}
-        if segmenter is not None:
+        if vision is not None:
             facts = {
-                'engine': segmenter.engine,
-                'model': segmenter.model_path.name,
-                'model hash': segmenter.model_hash,
+                'engine': vision.segmenter.engine,
+                'precision': vision.segmenter.precision,
+                'device': vision.segmenter.device,
+                'model': vision.segmenter.model_path.name,
+                'model hash': vision.segmenter.model_hash,
             }
         if source is not None:
-            facts |= {'image topic': source.topic, 'reliability': source.reliability.name.lower()}
-            report = self._statistics.status(name, facts)
-        elif segmenter is not None:
+            facts |= {'image topic': source.topic, 'reliability': source.profile.reliability.name.lower()}
+            cameras = [publisher.node_name for publisher in source.publishers]
+            report = self._statistics.status(name, facts, cameras, not self._enabled.is_set())
+        elif vision is not None:
             report = status(name, DiagnosticStatus.OK, 'inactive', facts)
         else:
             report = status(name, DiagnosticStatus.WARN, 'not configured', facts)
@@ -242,6 +273,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         print(f'{parser.prog}: {str(error).splitlines()[0]}', file=sys.stderr)
         return EXIT_USAGE
     try:
+        sys.setswitchinterval(SWITCH_INTERVAL)
         node = SegmentNode()
         # One thread for images, one for parameters and transitions, one for diagnostics.
         executor = MultiThreadedExecutor(num_threads=3)

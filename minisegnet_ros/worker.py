@@ -11,17 +11,12 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from minisegnet_core.errors import ImageError
-from minisegnet_core.inference.segmenter import Segmenter
 from minisegnet_ros.conversions import NANOSECONDS, pixels_of, stamp_nanoseconds
-from minisegnet_ros.diagnostics import Statistics
+from minisegnet_ros.diagnostics import OLD_IN_A_ROW, Statistics
 from minisegnet_ros.publishers import Outputs
 from minisegnet_ros.slot import NewestSlot
-
-THROTTLE = 5.0
-"""Seconds between two warnings of the same kind."""
-
-OLD_IN_A_ROW = 30
-"""So many images dropped for their age in a row are most likely a matter of clocks, not of delay."""
+from minisegnet_ros.throttle import ThrottledLog
+from minisegnet_ros.vision import Vision
 
 Arrival = tuple['Image | CompressedImage', float]
 
@@ -32,9 +27,10 @@ class Worker:
     Args:
         node: for its clock and logger.
         settings: the node's parameter values by name, read anew for each image.
-        tools: gives the present model and outputs; called with :attr:`lock` held, which a change of model takes too, so
+        tools: gives the present model and outputs; called with ``lock`` held, which a change of model takes too, so
             that models change between two frames.
         camera_info: gives the camera info for a stamp (ns).
+        enabled: while it is not set, images are counted and left alone.
     """
 
     def __init__(
@@ -42,22 +38,31 @@ class Worker:
         node: Node,
         settings: dict[str, Any],
         statistics: Statistics,
-        tools: Callable[[], tuple[Segmenter, Outputs]],
+        tools: Callable[[], tuple[Vision, Outputs]],
         camera_info: Callable[[int], CameraInfo | None],
         lock: threading.Lock,
+        enabled: threading.Event,
     ) -> None:
         self._node, self._settings, self._statistics = node, settings, statistics
-        self._tools, self._camera_info, self._lock = tools, camera_info, lock
+        self._tools, self._camera_info, self._lock, self._enabled = tools, camera_info, lock, enabled
+        self._log = ThrottledLog(node)
         self._slot: NewestSlot[Arrival] = NewestSlot()
         self._old_in_a_row = 0
+        self._free_since = 0.0
         self._thread = threading.Thread(target=self._run, name='segment', daemon=True)
         self._thread.start()
 
-    def put(self, message: Image | CompressedImage, arrived: float) -> None:
-        """Hands over an image; arrived: seconds, monotonic. One that still waits is dropped."""
-        self._statistics.take()
-        if self._slot.put((message, arrived)):
-            self._statistics.drop()
+    def put(self, message: Image | CompressedImage, arrived: float, older: int = 0) -> None:
+        """Hands over an image. One that still waits is dropped.
+
+        Args:
+            message: the image.
+            arrived: when; seconds, monotonic.
+            older: so many were taken with it and are dropped already.
+        """
+        self._statistics.take(1 + older)
+        replaced = self._slot.put((message, arrived))
+        self._statistics.drop(older + replaced)
 
     def close(self) -> None:
         """Stops after the image in work, at most; waits for it."""
@@ -66,52 +71,59 @@ class Worker:
         self._thread.join()
 
     def _run(self) -> None:
+        self._free_since = time.monotonic()
         while (arrival := self._slot.take()) is not None:
             started = time.monotonic()
             try:
                 self._work(*arrival)
             except ImageError as error:
-                self._statistics.drop(bad=True)
-                self._warn(f'dropped an image: {error}')
+                self._statistics.drop(fault=str(error))
+                self._log.warning('bad image', f'dropped an image: {error}')
             except Exception as error:
                 if not self._node.context.ok():
                     return  # Ctrl-C came in between; nothing can be published any more
-                self._statistics.drop(bad=True)
-                self._node.get_logger().error(
-                    f'could not work on an image: {type(error).__name__}: {error}', throttle_duration_sec=THROTTLE
-                )
+                text = f'could not work on an image: {type(error).__name__}: {error}'
+                self._statistics.drop(fault=text)
+                self._log.error('failure', text)
             if self._settings['max_rate']:
                 # Waiting here lets newer images replace the one that waits.
                 self._slot.wait_closed(max(0.0, started + 1 / self._settings['max_rate'] - time.monotonic()))
+            self._free_since = time.monotonic()
 
     def _work(self, message: Image | CompressedImage, arrived: float) -> None:
+        if not self._enabled.is_set():
+            self._statistics.skip(paused=True)
+            return
         if self._is_old(message):
             self._statistics.drop(old=True)
             return
         with self._lock:
-            segmenter, outputs = self._tools()
+            vision, outputs = self._tools()
             if not outputs.heard:
-                self._statistics.skip_unheard()
+                self._statistics.skip()
                 return
             pixels = pixels_of(message)
+            result = vision.run(pixels)
+            outputs.publish(message.header, result)
+            now = time.monotonic()
+            # What it cost here, less the time it waited for the image before it.
+            busy = now - max(arrived, self._free_since)
+            self._statistics.answer(now - arrived, result.engine_ms / 1e3, busy)
+            # All below follows the labels, which somebody waits for.
             self._statistics.camera.see(pixels.image)
-            result = segmenter.run(pixels.image, order=pixels.order)
-            outputs.publish(message.header, result, pixels, self._settings['overlay_opacity'])
-            self._statistics.answer(time.monotonic() - arrived)
+            outputs.publish_pictures(message.header, result, pixels, self._settings['overlay_opacity'])
             info = self._camera_info(stamp_nanoseconds(message.header))
             if info is not None:
                 try:
                     outputs.publish_camera_info(info, message.header, result.image_size)
                 except ImageError as error:
-                    self._warn(str(error))
+                    self._log.warning('camera info', str(error))
 
     def _is_old(self, message: Image | CompressedImage) -> bool:
         limit = self._settings['max_image_age']
         stamp = stamp_nanoseconds(message.header)
-        if not limit or not stamp:
-            return False
         age = (self._node.get_clock().now().nanoseconds - stamp) / NANOSECONDS
-        if age <= limit:
+        if not limit or not stamp or age <= limit:
             self._old_in_a_row = 0
             return False
         self._old_in_a_row += 1
@@ -121,6 +133,3 @@ class Worker:
                 f'last one {age:.1f} s): the clocks differ, or use_sim_time should be true'
             )
         return True
-
-    def _warn(self, text: str) -> None:
-        self._node.get_logger().warning(text, throttle_duration_sec=THROTTLE)

@@ -100,7 +100,7 @@ def average_batch_norm(model: nn.Module, fabric: Fabric) -> None:
 def compiles(config: TrainConfig, fabric: Fabric) -> bool:
     """Whether the network is to be compiled; ``auto``: on GPUs that have what torch.compile needs.
 
-    On two CPU cores with AVX2 it brought nothing that could be measured.
+    On two CPU cores with AVX2 it brought no clear gain.
     """
     if config.compile != 'auto':
         return config.compile

@@ -1,12 +1,14 @@
 """A training that is killed at any moment: no file is half-written, and what is resumed ends as if nothing had been."""
 
 import csv
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -40,16 +42,22 @@ def config_for(data, output, **changes) -> TrainConfig:
 
 
 def in_child(work) -> int:
-    """Runs ``work()`` in a fork of this process, which has PyTorch already; its exit status, negative for a signal."""
-    child = os.fork()
-    if child == 0:
-        try:
-            torch.set_num_threads(1)  # the parent's OpenMP threads do not exist in a fork
-            work()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    """Runs ``work()`` in a process of its own; its exit status, negative for a signal.
+
+    Not a fork of this process: other tests have left threads of several engines in it, and forking it then crashed it.
+    """
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['minisegnet_core.training.trainer'])  # PyTorch is imported once
+    child = context.Process(target=on_one_thread, args=(work,))
+    child.start()
+    child.join()
+    assert child.exitcode is not None
+    return child.exitcode
+
+
+def on_one_thread(work) -> None:
+    torch.set_num_threads(1)
+    work()
 
 
 class KillInStep(Silence):
@@ -88,6 +96,11 @@ def kill_before_file(name: str) -> None:
     Path.replace = replacing
 
 
+def killed_before(name: str, config: TrainConfig) -> None:
+    kill_before_file(name)
+    train(config, resume=True)
+
+
 def final_state(output: Path) -> dict:
     return read_training_state(output / 'last.ckpt')
 
@@ -108,25 +121,20 @@ def assert_same_run(one: Path, two: Path) -> None:
 
 def test_killed_at_each_kind_of_moment(shapes_dataset, tmp_path):
     whole, cut = config_for(shapes_dataset, tmp_path / 'whole'), config_for(shapes_dataset, tmp_path / 'cut')
-    assert in_child(lambda: train(whole)) == 0
-
-    def killed_before(name):
-        kill_before_file(name)
-        train(cut, resume=True)
-
+    assert in_child(partial(train, whole)) == 0
     moments = [
-        lambda: train(cut, reporter=KillInStep(1)),  # no epoch is finished yet
-        lambda: killed_before('best.safetensors'),
-        lambda: killed_before('last.ckpt'),  # epoch 0 is in best.safetensors, but last.ckpt does not know it
-        lambda: killed_before('metrics.csv'),  # epoch 0 is in last.ckpt, but not in the table
-        lambda: train(cut, resume=True, reporter=KillInStep(1)),  # in the middle of epoch 1
+        partial(train, cut, reporter=KillInStep(1)),  # no epoch is finished yet
+        partial(killed_before, 'best.safetensors', cut),
+        partial(killed_before, 'last.ckpt', cut),  # epoch 0 is in best.safetensors, but last.ckpt does not know it
+        partial(killed_before, 'metrics.csv', cut),  # epoch 0 is in last.ckpt, but not in the table
+        partial(train, cut, resume=True, reporter=KillInStep(1)),  # in the middle of epoch 1
     ]
     for moment in moments:
         assert in_child(moment) == -signal.SIGKILL
         for path in (tmp_path / 'cut').glob('*'):  # what is there is whole
             if path.suffix in ('.ckpt', '.safetensors'):
                 load_checkpoint(path)
-    assert in_child(lambda: train(cut, resume=True)) == 0
+    assert in_child(partial(train, cut, resume=True)) == 0
     assert_same_run(tmp_path / 'whole', tmp_path / 'cut')
 
 

@@ -43,25 +43,33 @@ class FakeSegmenter:
 
     created: ClassVar[list[FakeSegmenter]] = []
 
-    def __init__(self, model='', *, engine='auto', network_size='native', threads=0, ball_threshold=0.5) -> None:
+    def __init__(
+        self, model='', *, engine='auto', network_size='native', threads=0, ball_threshold=0.5, precision='auto',
+        device='auto',
+    ) -> None:  # fmt: skip
         if model == 'missing':
             raise ModelError('there is no model file missing')
         if engine == 'torch':
             raise ConfigurationError('the engine torch does not read it')
         self.classes, self.engine, self.model_path, self.model_hash = SOCCER, 'fake', Path(model or 'f'), '0123456789ab'
+        self.precision, self.device, self.notes = 'float32', 'cpu', ()
+        self.options = {'network_size': network_size, 'threads': threads, 'precision': precision, 'device': device}
         self.ball_threshold = ball_threshold
         self.delay = 0.0
         self.seen: list[tuple[tuple[int, ...], str]] = []
+        self.times: list[float] = []
         self.working = threading.Event()
         FakeSegmenter.created.append(self)
 
     def run(self, image, order='rgb') -> Segmentation:
+        started = time.perf_counter()
+        self.times.append(started)
         self.working.set()
         time.sleep(self.delay)
         self.seen.append((image.shape, order))
         labels = (image[::4, ::4, 0 if order == 'rgb' else 2] % 4).astype(np.uint8)
         balls = (Ball(10.5, 20.25, 4.0, 0.9),) if (labels == 1).any() else ()
-        return Segmentation(labels, balls, (image.shape[1], image.shape[0]), 1.0)
+        return Segmentation(labels, balls, (image.shape[1], image.shape[0]), (time.perf_counter() - started) * 1e3)
 
 
 @pytest.fixture
@@ -80,7 +88,7 @@ def context() -> Iterator[None]:
     rclpy.try_shutdown()
 
 
-def wait_for(condition: Callable[[], object], timeout: float = 15.0, what: str = '') -> object:
+def wait_for(condition: Callable[[], object], timeout: float = 60.0, what: str = '') -> object:
     """The condition's value as soon as it is true; fails the test after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
@@ -111,6 +119,10 @@ def spin() -> Iterator[Callable[..., object]]:
         thread = threading.Thread(target=spin_until, args=(executor, stopped.is_set, 0.05), daemon=True)
         thread.start()
         running.append((node, executor, thread, stopped))
+        if getattr(node, '_settings', {}).get('autostart'):
+            # Publishers and subscriptions made at the same time in two threads of one process do not always find each
+            # other (Fast DDS 2.14). A camera is another process; here, one after the other.
+            wait_for(lambda: node._input is not None, what='the node to be active')
         return node
 
     yield start
@@ -121,3 +133,32 @@ def spin() -> Iterator[Callable[..., object]]:
         if hasattr(node, 'stop'):
             node.stop()
         node.destroy_node()
+
+
+@pytest.fixture
+def start(spin, wait, fake):
+    """start(outputs, parameters) gives a running node, its peer and its segmenter, connected both ways."""
+
+    from peers import RELIABLE, Peer
+    from rclpy.parameter import Parameter
+
+    from minisegnet_ros.segment_node import SegmentNode
+
+    def begin(outputs=('label_image',), compressed=False, namespace='', qos=None, **parameters):
+        qos = qos or RELIABLE
+        if compressed:
+            parameters['image_transport'] = 'compressed'
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        node = spin(SegmentNode(fake, parameter_overrides=overrides, namespace=namespace))
+        peer = spin(Peer(outputs, compressed, namespace, qos), 1)
+        wait(lambda: node._input and peer.images.get_subscription_count() == 1, what='the node to subscribe')
+        if parameters.get('reliability', 'auto') == 'auto':
+            wait(lambda: node._input.reliability == qos.reliability, what='the reliability to follow the camera')
+        wait(lambda: peer.images.get_subscription_count() == 1, what='the node to subscribe anew')
+        for name in outputs:
+            topic = f'{namespace}/segment/{name}'
+            wait(lambda topic=topic: node.count_publishers(topic) and node.count_subscribers(topic), what=topic)
+        wait(lambda: node._outputs.heard, what='outputs to be heard')
+        return node, peer, fake.created[0]
+
+    return begin

@@ -6,11 +6,11 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from peers import RELIABLE, picture, stamps
+from peers import Peer as Camera
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
-from test_node import RELIABLE, picture, stamps
-from test_node import Peer as Camera
 
 from minisegnet_ros.segment_node import SegmentNode
 
@@ -65,7 +65,7 @@ def test_transitions(manager, fake, wait):
             wait(lambda: node.count_subscribers('/image') == 0)
         assert change(CLEANUP)
         assert state() == State.PRIMARY_STATE_UNCONFIGURED
-        assert node._segmenter is None
+        assert node._vision is None
         wait(lambda: node.count_publishers('/segment/label_image') == 0)
     assert len(fake.created) == 2
     assert change(CONFIGURE)
@@ -87,6 +87,16 @@ def test_failed_load_leaves_it_unconfigured(manager, wait):
     assert state() == State.PRIMARY_STATE_UNCONFIGURED
     node.set_parameters([Parameter('model', value='')])
     assert change(CONFIGURE), 'after the parameter is mended'
+
+
+def test_an_engine_that_fails_in_its_own_way_is_told(manager, monkeypatch, capfd, fake):
+    _, change, state = manager()
+    monkeypatch.setattr(fake, 'run', lambda *_, **__: 1 / 0)
+    assert not change(CONFIGURE)
+    assert state() == State.PRIMARY_STATE_UNCONFIGURED
+    assert 'cannot configure: ZeroDivisionError: division by zero' in capfd.readouterr().err
+    monkeypatch.undo()
+    assert change(CONFIGURE), 'after the engine is mended'
 
 
 def test_starts_itself(manager, wait):
@@ -120,16 +130,21 @@ def test_diagnostics(manager, spin, wait):
     change(CONFIGURE)
     assert status('inactive').level == DiagnosticStatus.OK
     change(ACTIVATE)
-    wait(lambda: camera.images.get_subscription_count() == 1 and node._outputs.heard)
-    wait(lambda: (camera.send(picture(1), 1), camera.received['label_image'])[1])
+    wait(lambda: node._input.reliability == camera.images.qos_profile.reliability and node._outputs.heard)
+    wait(lambda: camera.images.get_subscription_count() == 1)
+    camera.send(picture(1), 1)
+    wait(lambda: camera.received['label_image'])
     camera.send(picture(1), 2, encoding='rubbish')
     wait(lambda: node._statistics.bad == 1)
+    assert status("unknown image encoding 'rubbish'").level == DiagnosticStatus.WARN
+    camera.send(picture(1), 3)
     good = status('segmenting')
     assert good.level == DiagnosticStatus.OK
     assert good.name == 'segment: segmentation'
     values = {pair.key: pair.value for pair in good.values}
     assert (values['engine'], values['model hash'], values['bad images']) == ('fake', '0123456789ab', '1')
     assert int(values['images taken']) == int(values['images answered']) + int(values['dropped'])
+    assert 0 <= float(values['overhead p50 [ms]']) <= float(values['latency p95 [ms]'])
     assert float(values['rate [Hz]']) > 0 and float(values['latency p95 [ms]']) >= float(values['latency p50 [ms]']) > 0
     wait(lambda: (camera.send(picture(1) // 100, 3), any('dark' in s.message for s in heard))[1], what='dark')
     camera.send(picture(1), 4)

@@ -7,87 +7,15 @@ import array
 import cv2
 import numpy as np
 import pytest
-import rclpy
-from geometry_msgs.msg import PointStamped
-from rclpy.node import Node
-from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-
-from minisegnet_ros.segment_node import SegmentNode
-
-RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
-OUTPUTS = {
-    'label_image': Image,
-    'camera_info': CameraInfo,
-    'ball': PointStamped,
-    'ball_mask': Image,
-    'line_mask': Image,
-    'field_mask': Image,
-    'overlay/image': Image,
-}
-
-
-class Peer(Node):
-    """The camera and the listener in one."""
-
-    def __init__(self, outputs=('label_image',), compressed=False, namespace='', qos=RELIABLE) -> None:
-        super().__init__('peer', namespace=namespace)
-        self.received: dict[str, list] = {name: [] for name in outputs}
-        for name in outputs:
-            self.create_subscription(OUTPUTS[name], f'segment/{name}', self.received[name].append, RELIABLE)
-        kind, topic = (CompressedImage, 'image/compressed') if compressed else (Image, 'image')
-        self.images = self.create_publisher(kind, topic, qos)
-        self.infos = self.create_publisher(CameraInfo, 'camera_info', RELIABLE)
-
-    def send(self, image: np.ndarray, stamp: int, encoding='rgb8', frame='camera_optical', **changes) -> None:
-        message = Image(encoding=encoding, height=image.shape[0], width=image.shape[1])
-        message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
-        message.header.frame_id = frame
-        message.step = image.size // image.shape[0]
-        message.data = array.array('B', image.tobytes())
-        for name, value in changes.items():
-            setattr(message, name, value)
-        self.images.publish(message)
-
-
-def picture(red: int, width: int = 128, height: int = 96) -> np.ndarray:
-    image = np.full((height, width, 3), (red, 100, 50), np.uint8)
-    image[height // 2 :, :, 0] = 200
-    return image
-
-
-def stamps(messages: list) -> list[int]:
-    return [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in messages]
-
-
-@pytest.fixture
-def start(spin, wait, fake):
-    """start(outputs, parameters) gives a running node, its peer and its segmenter, connected both ways."""
-
-    def begin(outputs=('label_image',), compressed=False, namespace='', qos=RELIABLE, **parameters):
-        if compressed:
-            parameters['image_transport'] = 'compressed'
-        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        node = spin(SegmentNode(fake, parameter_overrides=overrides, namespace=namespace))
-        peer = spin(Peer(outputs, compressed, namespace, qos), 1)
-        wait(lambda: node._input and peer.images.get_subscription_count() == 1, what='the node to subscribe')
-        if parameters.get('reliability', 'auto') == 'auto':
-            wait(lambda: node._input.reliability == qos.reliability, what='the reliability to follow the camera')
-        wait(lambda: peer.images.get_subscription_count() == 1, what='the node to subscribe anew')
-        for name in outputs:
-            topic = f'{namespace}/segment/{name}'
-            wait(lambda topic=topic: node.count_publishers(topic) and node.count_subscribers(topic), what=topic)
-        wait(lambda: node._outputs.heard, what='outputs to be heard')
-        return node, peer, fake.created[0]
-
-    return begin
+from peers import OUTPUTS, picture, stamps
+from sensor_msgs.msg import CameraInfo, CompressedImage
 
 
 def test_every_output_with_the_header_of_its_input(start, wait):
     node, peer, _ = start(tuple(OUTPUTS))
-    wait(lambda: all(p.get_subscription_count() for p in node._outputs._all()), what='every output to be heard')
+    ours = [p for p in node._outputs.per_image if p.topic_name.removeprefix('/segment/') in OUTPUTS]
+    assert len(ours) == len(OUTPUTS)
+    wait(lambda: all(p.get_subscription_count() for p in ours), what='every output to be heard')
     wait(peer.infos.get_subscription_count, what='camera_info to be subscribed')
     info = CameraInfo(width=128, height=96, k=[100.0, 0, 63.5, 0, 100, 47.5, 0, 0, 1])
     info.header.stamp.sec, info.header.stamp.nanosec = 12, 34
@@ -194,71 +122,46 @@ def test_images_of_changing_size(start, wait):
         assert (labels.width, labels.height) == (-(-width // 4), -(-height // 4))
 
 
-def test_newest_only(start, wait):
-    node, peer, segmenter = start()
-    segmenter.delay = 0.4
-    segmenter.working.clear()
-    peer.send(picture(1), 1)
-    wait(segmenter.working.is_set)
-    for stamp in (2, 3, 4, 5):
-        peer.send(picture(1), stamp)
-    wait(lambda: node._statistics.taken == 5)
-    segmenter.delay = 0
-    wait(lambda: 5 in stamps(peer.received['label_image']))
-    assert stamps(peer.received['label_image']) == [1, 5]
-    assert node._statistics.dropped == 3
-    assert node._statistics.answered == 2
+def test_upside_down_camera_and_region(start, wait):
+    """The network sees the lower half turned by 180 degrees; labels and ball are of the received image."""
+    _, peer, segmenter = start(('label_image', 'ball', 'overlay/image'), rotate=180, roi=[0, 96, 0, 0])
+    image = picture(3, 128, 192)  # red 3 above, 200 below
+    image[120:140, 0:40, 0] = 1
+    peer.send(image, 1)
+    for messages in peer.received.values():
+        wait(lambda messages=messages: messages)
+    assert segmenter.seen[-1] == ((96, 128, 3), 'rgb')
+    labels = np.frombuffer(peer.received['label_image'][0].data, np.uint8).reshape(48, 32)
+    expected = np.zeros((48, 32), np.uint8)
+    expected[30:35, 0:10] = 1
+    np.testing.assert_array_equal(labels, expected)
+    point = peer.received['ball'][0].point
+    # The fake network sees its ball at (10.5, 20.25) of what it is shown.
+    assert (point.x, point.y, point.z) == (127 - 10.5, 96 + 95 - 20.25, 4.0)
+    overlay = peer.received['overlay/image'][0]
+    assert (overlay.width, overlay.height) == (128, 192)
+    np.testing.assert_array_equal(
+        np.frombuffer(overlay.data, np.uint8)[:3], (3, 100, 50), 'the received image, unturned'
+    )
 
 
-def test_best_effort_camera_is_heard(start, wait):
-    node, peer, _ = start(qos=BEST_EFFORT)
-    assert node._input.reliability == ReliabilityPolicy.BEST_EFFORT
-    wait(lambda: (peer.send(picture(1), 1), peer.received['label_image'])[1], what='an answer')
+def test_an_image_too_small_for_the_region_is_dropped(start, wait):
+    node, peer, _ = start(roi=[64, 0, 100, 0])
+    peer.send(picture(1, 128, 96), 1)
+    wait(lambda: node._statistics.bad == 1)
+    peer.send(picture(1, 200, 96), 2)
+    wait(lambda: stamps(peer.received['label_image']) == [2])
 
 
-def test_camera_that_changes_kind(start, spin, wait):
-    node, peer, _ = start()
-    assert node._input.reliability == ReliabilityPolicy.RELIABLE
-    peer.destroy_publisher(peer.images)
-    peer.images = peer.create_publisher(Image, 'image', BEST_EFFORT)
-    wait(lambda: node._input.reliability == ReliabilityPolicy.BEST_EFFORT, what='the reliability to follow')
-    wait(lambda: (peer.send(picture(1), 1), peer.received['label_image'])[1], what='an answer')
-
-
-def test_old_images_are_dropped(start, wait):
-    node, peer, _ = start(max_image_age=5.0)
-    now = node.get_clock().now().nanoseconds
-    for count, stamp in enumerate((now - 60 * 10**9, 1, 10**9), 1):
-        peer.send(picture(1), stamp)
-        wait(lambda count=count: node._statistics.old == count, what=f'image {count} to be dropped')
-    future = now + 3600 * 10**9
-    for stamp in (0, future, now):
-        peer.send(picture(1), stamp)
-        wait(lambda stamp=stamp: stamp in stamps(peer.received['label_image']), what=f'stamp {stamp}')
-
-
-def test_rate_limit(start, wait):
-    node, peer, _ = start(max_rate=10)
-    for stamp in range(1, 31):
-        peer.send(picture(1), stamp)
-        rclpy.clock.Clock().sleep_for(rclpy.duration.Duration(seconds=0.02))
-    wait(lambda: 30 in stamps(peer.received['label_image']))
-    assert 4 <= len(peer.received['label_image']) <= 9, 'about 0.6 s at 10 Hz'
-    assert node._statistics.taken == node._statistics.answered + node._statistics.dropped
-
-
-def test_no_work_while_nobody_listens(spin, wait, fake):
-    node = spin(SegmentNode(fake))
-    peer = spin(Peer(()), 1)
-    wait(lambda: node._input and node._input.reliability == ReliabilityPolicy.RELIABLE)
-    wait(lambda: (peer.send(picture(1), 1), node._statistics.unheard)[1])
-    assert fake.created[0].seen == [((480, 640, 3), 'rgb'), ((480, 640, 3), 'bgr')], 'only the warm-up'
-
-
-def test_two_nodes_in_two_namespaces(start, wait):
-    peers = [start(namespace=name)[1] for name in ('/left', '/right')]
-    for stamp, peer in enumerate(peers, 1):
-        peer.send(picture(1), stamp)
-    for stamp, peer in enumerate(peers, 1):
-        wait(lambda peer=peer: peer.received['label_image'])
-        assert stamps(peer.received['label_image']) == [stamp]
+def test_binned_camera(start, wait):
+    """1280x960 binned by 2x2 in the sensor: the info is resolved against the image received."""
+    node, peer, _ = start(('label_image', 'camera_info'))
+    wait(peer.infos.get_subscription_count)
+    info = CameraInfo(width=256, height=192, binning_x=2, binning_y=2, k=[200.0, 0, 127.0, 0, 200, 95.0, 0, 0, 1])
+    peer.infos.publish(info)
+    wait(lambda: node._input.camera_info(0))
+    peer.send(picture(1, 128, 96), 1)
+    (got,) = wait(lambda: peer.received['camera_info'])
+    assert (got.width, got.height, got.binning_x) == (32, 24, 0)
+    # 127 of the full image is 63.5 of the binned one, which is 15.5 of the label image.
+    assert (got.k[0], got.k[2]) == (25.0, 15.5)

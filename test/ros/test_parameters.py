@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from peers import Peer, picture, stamps
 from rclpy.parameter import Parameter
-from test_node import picture, stamps
 
 from minisegnet_core.errors import ConfigurationError
-from minisegnet_core.resources import find_config, share_directory
-from minisegnet_ros.parameters import PARAMETERS, TABLE
+from minisegnet_core.resources import find_config
+from minisegnet_ros.parameters import PARAMETERS
 from minisegnet_ros.segment_node import SegmentNode
 
 DOCUMENTATION = Path(__file__).resolve().parents[2] / 'docs' / 'node.md'
@@ -23,17 +22,6 @@ def test_yaml_holds_the_whole_table():
     values = yaml.safe_load(find_config('segment.yaml').read_text())['/**']['ros__parameters']
     assert values == {p.name: p.default for p in PARAMETERS}
     assert {name: type(value) for name, value in values.items()} == {p.name: p.kind for p in PARAMETERS}
-
-
-def test_launch_file_names_only_declared_parameters():
-    path = share_directory() / 'launch' / 'segment.launch.py'
-    tree = ast.parse(path.read_text())
-    (names,) = (
-        ast.literal_eval(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and node.targets[0].id == 'PARAMETERS'
-    )
-    assert set(names) <= set(TABLE)
 
 
 def test_documentation_names_every_parameter():
@@ -59,6 +47,16 @@ def test_defaults_are_allowed():
         ('threads', -1, 'threads'),
         ('expected_size', 'native', 'expected_size must be WIDTHxHEIGHT'),
         ('expected_size', '640x10', 'both at least 64'),
+        ('rotate', 45, 'rotate must be one of 0, 90, 180, 270, not 45'),
+        (
+            'roi',
+            [0, 0, 10, 10],
+            'roi must be 0 (up to the border) or at least 64 pixels, not 10x10',
+        ),
+        ('roi', [1, 2, 3], 'roi must be four numbers'),
+        ('roi', '0 0 0 0', 'Wrong parameter type'),
+        ('precision', 'float8', 'precision must be one of auto, float32'),
+        ('device', 'tpu', 'device must be one of auto, cpu, gpu, npu'),
         ('model', 'missing', 'there is no model file missing'),
         ('engine', 'torch', 'the engine torch does not read it'),
     ],
@@ -74,15 +72,54 @@ def test_rejected_with_the_reason(spin, wait, fake, name, value, reason):
     assert node._settings[name] == before
 
 
-@pytest.mark.parametrize('name', ['image_transport', 'reliability', 'diagnostics_period', 'autostart'])
+@pytest.mark.parametrize(
+    ('name', 'value'), [('autostart', False), ('nice', 5), ('cpu_affinity', '0')]
+)  # fmt: skip
+def test_what_can_only_be_set_at_start(spin, wait, fake, name, value):
+    node = spin(SegmentNode(fake))
+    (result,) = node.set_parameters([Parameter(name, value=value)])
+    assert not result.successful and 'read-only' in result.reason
+
+
+def test_what_a_model_is_made_ready_for_reaches_it(spin, wait, fake):
+    """Each loads a segmenter anew, warmed in the size and orientation that the network will see."""
+    node = spin(SegmentNode(fake, parameter_overrides=[Parameter('cpu_affinity', value='')]))
+    wait(lambda: node._state_machine.current_state[1] == 'active')
+    changes = {'network_size': 'half', 'threads': 3, 'precision': 'int8', 'device': 'gpu'}
+    for count, (name, value) in enumerate(changes.items(), 2):
+        (result,) = node.set_parameters([Parameter(name, value=value)])
+        assert result.successful, result.reason
+        assert len(fake.created) == count
+    assert fake.created[-1].options == changes
+    assert fake.created[-1].seen == [((480, 640, 3), 'rgb'), ((480, 640, 3), 'bgr')]
+    for name, value in (('rotate', 90), ('roi', [0, 100, 320, 0]), ('expected_size', '800x600')):
+        (result,) = node.set_parameters([Parameter(name, value=value)])
+        assert result.successful, result.reason
+    assert [s.seen[0][0] for s in fake.created[-3:]] == [(640, 480, 3), (320, 380, 3), (320, 500, 3)]
+    (result,) = node.set_parameters([Parameter('roi', value=[700, 0, 0, 0])])
+    assert result.successful
+    (result,) = node.set_parameters([Parameter('expected_size', value='640x480')])
+    assert not result.successful and 'does not fit into an image of 640x480' in result.reason
+
+
+def test_named_cpus_are_all_used(fake, monkeypatch):
+    """Who names CPUs has left out those for walking."""
+    monkeypatch.setattr('minisegnet_ros.scheduling.os.sched_setaffinity', lambda *_: None)
+    monkeypatch.setattr('minisegnet_ros.scheduling.os.sched_getaffinity', lambda _: {0, 1, 2, 3})
+    overrides = [Parameter('cpu_affinity', value='1-3'), Parameter('autostart', value=False)]
+    node = SegmentNode(fake, parameter_overrides=overrides)
+    node.trigger_configure()
+    assert fake.created[-1].options['threads'] == 3
+    node.destroy_node()
+
+
+@pytest.mark.parametrize('name', ['image_transport', 'reliability', 'diagnostics_period'])
 def test_what_cannot_change_while_active(spin, wait, fake, name):
     node = spin(SegmentNode(fake))
     wait(lambda: node._state_machine.current_state[1] == 'active')
-    value = {'image_transport': 'compressed', 'reliability': 'reliable', 'diagnostics_period': 2.0, 'autostart': False}
+    value = {'image_transport': 'compressed', 'reliability': 'reliable', 'diagnostics_period': 2.0}
     (result,) = node.set_parameters([Parameter(name, value=value[name])])
     assert not result.successful
-    if name == 'autostart':
-        return
     node.trigger_deactivate()
     (result,) = node.set_parameters([Parameter(name, value=value[name])])
     assert result.successful
@@ -106,8 +143,6 @@ def test_whole_numbers_serve_as_fractions(spin, fake, wait):
 
 
 def test_model_changes_between_two_frames(spin, wait, fake):
-    from test_node import Peer
-
     node = spin(SegmentNode(fake))
     peer = spin(Peer(), 1)
     wait(lambda: node._worker and peer.images.get_subscription_count() and node._outputs.heard)
@@ -120,12 +155,12 @@ def test_model_changes_between_two_frames(spin, wait, fake):
         if index == 2:
             results = node.set_parameters([Parameter('model', value='other'), Parameter('ball_threshold', value=0.7)])
             assert all(result.successful for result in results)
-            assert node._segmenter.model_path == Path('other')
-            assert node._segmenter.ball_threshold == 0.7
+            assert node._vision.segmenter.model_path == Path('other')
+            assert node._vision.segmenter.ball_threshold == 0.7
         if index == 4:
             (result,) = node.set_parameters([Parameter('model', value='missing')])
             assert not result.successful
-            assert node._segmenter.model_path == Path('other'), 'a failed load keeps the running model'
+            assert node._vision.segmenter.model_path == Path('other'), 'a failed load keeps the running model'
         wait(lambda stamp=stamp: stamp in stamps(peer.received['label_image']))
         answered += 1
     assert answered == node._statistics.answered

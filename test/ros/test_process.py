@@ -89,6 +89,28 @@ def test_wrong_arguments_end_it_with_one_sentence(environment, arguments, text):
     assert 'Traceback' not in result.stderr
 
 
+def test_runs_where_and_how_it_is_told(environment, tmp_path):
+    """From a parameter file: on one CPU, giving way; all its threads."""
+    cpu = max(os.sched_getaffinity(0))
+    file = tmp_path / 'parameters.yaml'
+    file.write_text(f'/**:\n  ros__parameters: {{cpu_affinity: "{cpu}", nice: 3, model: nothing.onnx}}\n')
+    niceness = os.getpriority(os.PRIO_PROCESS, 0)
+    with subprocess.Popen(
+        [*NODE, '--ros-args', '--params-file', str(file)],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
+        output = ''
+        while 'cannot configure' not in output:
+            line = process.stdout.readline()
+            assert line, f'the node ended early: {output}'
+            output += line
+        threads = [int(name) for name in os.listdir(f'/proc/{process.pid}/task')]
+        found = {(os.getpriority(os.PRIO_PROCESS, t), tuple(os.sched_getaffinity(t))) for t in threads}
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert len(threads) > 3 and found == {(niceness + 3, (cpu,))}
+
+
 @needs_model
 def test_demo_plays_a_bag_and_writes_its_three_files(bag, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
@@ -202,10 +224,14 @@ def test_answers_go_to_the_images_of_their_stamp():
 
 def test_environment_of_processes(monkeypatch):
     monkeypatch.setenv('_ROS_WHEELS_BOOTSTRAP_COMPLETE', '1')
-    monkeypatch.setenv('LD_LIBRARY_PATH', '/elsewhere')
+    monkeypatch.setenv('LD_LIBRARY_PATH', os.pathsep.join([f'{sys.prefix}/lib/wheel.libs', '/elsewhere']))
     environment = private_environment(42)
-    assert '_ROS_WHEELS_BOOTSTRAP_COMPLETE' not in environment and 'LD_LIBRARY_PATH' not in environment
+    assert '_ROS_WHEELS_BOOTSTRAP_COMPLETE' not in environment
+    assert environment['LD_LIBRARY_PATH'] == '/elsewhere', "the wheels' libraries are theirs, a workspace's stay"
+    monkeypatch.setenv('LD_LIBRARY_PATH', f'{sys.prefix}/lib/wheel.libs')
+    assert 'LD_LIBRARY_PATH' not in private_environment(42)
     assert (environment['ROS_DOMAIN_ID'], environment['ROS_AUTOMATIC_DISCOVERY_RANGE']) == ('42', 'LOCALHOST')
+    monkeypatch.setenv('LD_LIBRARY_PATH', '/elsewhere')
     monkeypatch.delenv('_ROS_WHEELS_BOOTSTRAP_COMPLETE')
     assert private_environment(42)['LD_LIBRARY_PATH'] == '/elsewhere', "a sourced ROS 2's libraries stay"
 

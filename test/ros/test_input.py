@@ -1,0 +1,268 @@
+"""Which images are worked on: the newest, of any camera, not too old, not too many, and none while nobody wants any."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from peers import BEST_EFFORT, RELIABLE, Peer, picture, stamps
+from rclpy.duration import Duration
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import ReliabilityPolicy
+from sensor_msgs.msg import Image
+
+from minisegnet_ros.diagnostics import OLD_IN_A_ROW
+from minisegnet_ros.gaps import Gaps
+from minisegnet_ros.segment_node import SegmentNode
+
+
+def test_newest_only(start, wait):
+    node, peer, segmenter = start()
+    segmenter.delay = 0.4
+    segmenter.working.clear()
+    peer.send(picture(1), 1)
+    wait(segmenter.working.is_set)
+    for stamp in (2, 3, 4, 5):
+        peer.send(picture(1), stamp)
+    wait(lambda: node._statistics.taken == 5)
+    segmenter.delay = 0
+    wait(lambda: 5 in stamps(peer.received['label_image']))
+    assert stamps(peer.received['label_image']) == [1, 5]
+    assert node._statistics.dropped == 3
+    assert node._statistics.answered == 2
+
+
+def test_a_backlog_is_taken_at_once(fake, spin, wait):
+    """Images that piled up in the middleware: the newest is worked on, the others are counted."""
+    node = SegmentNode(fake)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    peer = spin(Peer(), 1)
+    try:
+        wait(lambda: (executor.spin_once(0.01), node._input and node._input.reliability == RELIABLE.reliability)[1])
+        wait(lambda: (executor.spin_once(0.01), peer.images.get_subscription_count() == 1 and node._outputs.heard)[1])
+        for stamp in (1, 2, 3, 4):
+            peer.send(picture(1), stamp)
+        assert peer.images.wait_for_all_acked(Duration(seconds=10)), 'all lie in the subscription'
+        assert node._statistics.taken == 0
+        wait(lambda: (executor.spin_once(0.01), node._statistics.taken)[1])
+        assert (node._statistics.taken, node._statistics.dropped) == (4, 3)
+        wait(lambda: stamps(peer.received['label_image']) == [4])
+    finally:
+        executor.shutdown()
+        node.stop()
+        node.destroy_node()
+
+
+def test_images_that_a_full_queue_lost_are_counted(fake, spin, wait):
+    """A process without CPU time: the middleware keeps the newest five, and says nothing of the others."""
+    node = SegmentNode(fake)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    peer = spin(Peer(), 1)
+    try:
+        wait(lambda: (executor.spin_once(0.01), node._input and node._input.reliability == RELIABLE.reliability)[1])
+        wait(lambda: (executor.spin_once(0.01), peer.images.get_subscription_count() == 1 and node._outputs.heard)[1])
+        peer.send(picture(1), 1)
+        wait(lambda: (executor.spin_once(0.01), node._statistics.answered)[1])
+        for stamp in range(2, 10):
+            peer.send(picture(1), stamp)
+        assert peer.images.wait_for_all_acked(Duration(seconds=10)), 'all went through the subscription'
+        wait(lambda: (executor.spin_once(0.01), node._statistics.taken > 1)[1])
+        counts = node._statistics
+        assert (counts.taken, counts.lost, counts.dropped) == (6, 3, 7)
+        wait(lambda: stamps(peer.received['label_image']) == [1, 9])
+    finally:
+        executor.shutdown()
+        node.stop()
+        node.destroy_node()
+
+
+def test_gaps_in_the_numbers_of_images():
+    gaps = Gaps()
+
+    def info(number, publisher=b'a'):
+        return {'publication_sequence_number': number, 'publisher_gid': publisher and {'data': publisher}}
+
+    assert [gaps.see(info(n), True) for n in (7, 8, 10, 15, 15, 3, 4)] == [0, 0, 1, 4, 0, 0, 0]
+    assert gaps.see(info(100, b'b'), False) == 0, 'each publisher has numbers of its own'
+    assert gaps.see(info(6), False) == 1
+    assert gaps.see(info(9, None), False) is None, 'whose number is it?'
+    assert [gaps.see(info(n, None), True) for n in (9, 11)] == [0, 1]
+    assert gaps.see({'publication_sequence_number': None}, True) is None
+
+
+def test_model_changes_under_load(start, wait):
+    """Images keep coming while models come and go: every one is answered or counted, in order, by a whole model."""
+    node, peer, _ = start()
+    stop = threading.Event()
+    sent = 0
+
+    def stream() -> None:
+        nonlocal sent
+        while not stop.wait(0.005):
+            sent += 1
+            peer.send(picture(1), sent)
+
+    camera = threading.Thread(target=stream)
+    camera.start()
+    try:
+        for name in ('one', 'two', 'missing', 'three'):
+            answered = node._statistics.answered
+            (result,) = node.set_parameters([Parameter('model', value=name)])
+            assert result.successful == (name != 'missing')
+            wait(lambda before=answered: node._statistics.answered > before + 2, what='answers by the new model')
+    finally:
+        stop.set()
+        camera.join()
+    assert node._vision.segmenter.model_path.name == 'three'
+    counts = node._statistics
+    wait(lambda: counts.answered + counts.dropped == sent == counts.taken + counts.lost, what='all to be counted')
+    assert counts.bad == 0
+    wait(lambda: len(peer.received['label_image']) == counts.answered)
+    answers = stamps(peer.received['label_image'])
+    assert answers == sorted(set(answers))
+
+
+def test_best_effort_camera_is_heard(start, wait):
+    node, peer, _ = start(qos=BEST_EFFORT)
+    assert node._input.reliability == ReliabilityPolicy.BEST_EFFORT
+    wait(lambda: (peer.send(picture(1), 1), peer.received['label_image'])[1], what='an answer')
+
+
+@pytest.mark.parametrize('qos', [RELIABLE, BEST_EFFORT], ids=['reliable', 'best effort'])
+def test_camera_before_the_node(spin, wait, fake, qos):
+    peer = spin(Peer(qos=qos), 1)
+    node = spin(SegmentNode(fake))
+    wait(lambda: node._input and node._input.publishers, what='the node to see the camera')
+    wait(lambda: node._input.reliability == qos.reliability, what='the reliability to fit')
+    wait(lambda: peer.images.get_subscription_count() == 1 and node._outputs.heard)
+    wait(lambda: (peer.send(picture(1), 1), peer.received['label_image'])[1], what='an answer')
+
+
+def test_camera_that_changes_kind(start, spin, wait):
+    node, peer, _ = start()
+    assert node._input.reliability == ReliabilityPolicy.RELIABLE
+    peer.destroy_publisher(peer.images)
+    peer.images = peer.create_publisher(Image, 'image', BEST_EFFORT)
+    wait(lambda: node._input.reliability == ReliabilityPolicy.BEST_EFFORT, what='the reliability to follow')
+    wait(lambda: (peer.send(picture(1), 1), peer.received['label_image'])[1], what='an answer')
+
+
+def test_publisher_that_dies_and_returns(start, wait):
+    node, peer, _ = start()
+    peer.send(picture(1), 1)
+    wait(lambda: stamps(peer.received['label_image']) == [1])
+    for stamp in (2, 3):
+        peer.destroy_publisher(peer.images)
+        wait(lambda: not node._input.publishers, what='the camera to be gone')
+        peer.images = peer.create_publisher(Image, 'image', RELIABLE)
+        wait(lambda: node._input.publishers and peer.images.get_subscription_count() == 1, what='the camera to be back')
+        wait(lambda stamp=stamp: (peer.send(picture(1), stamp), stamp in stamps(peer.received['label_image']))[1])
+    assert node._input.reliability == ReliabilityPolicy.RELIABLE
+
+
+def test_a_second_camera_of_the_other_kind(start, wait):
+    """Both are heard: best effort serves either."""
+    node, peer, _ = start()
+    other = peer.create_publisher(Image, 'image', BEST_EFFORT)
+    wait(lambda: node._input.reliability == ReliabilityPolicy.BEST_EFFORT, what='the reliability to follow')
+    for stamp, publisher in enumerate((peer.images, other), 1):
+        wait(lambda publisher=publisher: publisher.get_subscription_count() == 1)
+        peer.images = publisher
+        wait(lambda stamp=stamp: (peer.send(picture(1), stamp), stamp in stamps(peer.received['label_image']))[1])
+    peer.destroy_publisher(other)
+    wait(lambda: node._input.reliability == ReliabilityPolicy.RELIABLE, what='the reliability to follow back')
+
+
+def test_enable_pauses_work(start, spin, wait):
+    SetBool = pytest.importorskip('std_srvs.srv', reason='std_srvs is not installed').SetBool  # noqa: N806
+    node, peer, segmenter = start(('label_image',))
+    client = peer.create_client(SetBool, 'segment/enable')
+    assert client.wait_for_service(10)
+
+    def enable(value):
+        future = client.call_async(SetBool.Request(data=value))
+        wait(future.done, what='the service')
+        return future.result()
+
+    before = len(segmenter.seen)
+    answer = enable(False)
+    assert answer.success and answer.message.startswith('paused')
+    for stamp in (1, 2):
+        peer.send(picture(1), stamp)
+        wait(lambda stamp=stamp: node._statistics.paused == stamp)
+    assert len(segmenter.seen) == before, 'no work'
+    assert node._state_machine.current_state[1] == 'active', 'and no transition'
+    assert enable(True).message == 'enabled'
+    peer.send(picture(1), 3)
+    wait(lambda: stamps(peer.received['label_image']) == [3])
+    assert node._statistics.taken == 3 and node._statistics.answered == 1 and node._statistics.dropped == 0
+    node.trigger_deactivate()
+    assert enable(False).message.endswith('once the node is active')
+    node.trigger_activate()
+    wait(lambda: peer.images.get_subscription_count() == 1)
+    wait(lambda: (peer.send(picture(1), 4), node._statistics.paused)[1], what='the pause to outlive a deactivation')
+
+
+def test_a_series_of_old_images_names_the_clock(start, wait, capfd):
+    node, peer, _ = start(max_image_age=1.0)
+    for count in range(1, OLD_IN_A_ROW + 1):
+        peer.send(picture(1), 10**9)
+        wait(lambda count=count: node._statistics.old == count)
+    wait(lambda: 'use_sim_time' in capfd.readouterr().err, what='the warning')
+    status = node._statistics.status('name', {})
+    assert status.level == DiagnosticStatus.WARN and 'use_sim_time' in status.message
+    peer.send(picture(1), 0)
+    wait(lambda: peer.received['label_image'])
+    assert node._statistics.status('name', {}).message == 'segmenting'
+
+
+def test_old_images_are_dropped(start, wait):
+    node, peer, _ = start(max_image_age=5.0)
+    now = node.get_clock().now().nanoseconds
+    for count, stamp in enumerate((now - 60 * 10**9, 1, 10**9), 1):
+        peer.send(picture(1), stamp)
+        wait(lambda count=count: node._statistics.old == count, what=f'image {count} to be dropped')
+    future = now + 3600 * 10**9
+    for stamp in (0, future, now):
+        peer.send(picture(1), stamp)
+        wait(lambda stamp=stamp: stamp in stamps(peer.received['label_image']), what=f'stamp {stamp}')
+
+
+def test_rate_limit(start, wait):
+    node, peer, segmenter = start(max_rate=10)
+    before = len(segmenter.times)
+    sent = 0
+
+    def answered() -> bool:
+        nonlocal sent
+        sent += 1
+        peer.send(picture(1), sent)
+        return node._statistics.answered >= 5
+
+    wait(answered, what='five answers')
+    assert np.diff(segmenter.times[before:]).min() > 0.095, 'a tenth of a second between two, however many come'
+    counts = node._statistics
+    wait(lambda: counts.answered + counts.dropped == sent == counts.taken + counts.lost, what='all to be counted')
+    assert counts.dropped > counts.lost
+
+
+def test_no_work_while_nobody_listens(spin, wait, fake):
+    node = spin(SegmentNode(fake))
+    peer = spin(Peer(()), 1)
+    wait(lambda: node._input and node._input.reliability == ReliabilityPolicy.RELIABLE)
+    wait(lambda: (peer.send(picture(1), 1), node._statistics.unheard)[1])
+    assert fake.created[0].seen == [((480, 640, 3), 'rgb'), ((480, 640, 3), 'bgr')], 'only the warm-up'
+
+
+def test_two_nodes_in_two_namespaces(start, wait):
+    peers = [start(namespace=name)[1] for name in ('/left', '/right')]
+    for stamp, peer in enumerate(peers, 1):
+        peer.send(picture(1), stamp)
+    for stamp, peer in enumerate(peers, 1):
+        wait(lambda peer=peer: peer.received['label_image'])
+        assert stamps(peer.received['label_image']) == [stamp]

@@ -1,0 +1,142 @@
+"""Launch files and viewers' configurations: names against what the node declares and publishes, and really launched."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from peers import OUTPUTS
+
+from minisegnet_core.resources import find_config, share_directory
+from minisegnet_ros.parameters import TABLE
+
+LAUNCH = share_directory() / 'launch'
+TOPICS = {f'/segment/{name}' for name in OUTPUTS} | {'/diagnostics'}
+
+
+def constant(path: Path, name: str) -> object:
+    """The literal that a file assigns to a name; without importing it, as `launch` is not everywhere."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == name:
+            return ast.literal_eval(node.value)
+    raise AssertionError(f'{path} has no {name}')
+
+
+def declared(path: Path) -> set[str]:
+    """First arguments of the file's DeclareLaunchArgument calls, where they are literals."""
+    calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+    named = [c for c in calls if getattr(c.func, 'id', '') == 'DeclareLaunchArgument']
+    return {c.args[0].value for c in named if isinstance(c.args[0], ast.Constant)}
+
+
+def test_arguments_of_the_launch_file():
+    path = LAUNCH / 'segment.launch.py'
+    parameters = set(constant(path, 'PARAMETERS'))
+    assert parameters <= set(TABLE), 'only declared parameters'
+    expected = {'image', 'camera_info', 'namespace', 'params_file', 'overlay', 'use_sim_time', 'log_level', 'respawn'}
+    assert declared(path) == expected
+    assert {'model', 'engine'} <= parameters
+    # What the file reads is what it declares.
+    read = set(re.findall(r"value\['(\w+)'\]", path.read_text()))
+    assert read <= expected | parameters
+
+
+def test_viewers_show_topics_that_exist():
+    rviz = yaml.safe_load(find_config('segment.rviz').read_text())
+    shown = {display['Topic']['Value'] for display in rviz['Visualization Manager']['Displays']}
+    assert shown <= TOPICS
+    assert shown == {f'/segment/{name}' for name in constant(LAUNCH / 'segment.launch.py', 'SHOWN')}, 'for namespaces'
+    layout = json.loads(find_config('segment.foxglove.json').read_text())
+    named = set(re.findall(r'"(/[a-z_/]+)', json.dumps(layout)))
+    assert named and named <= TOPICS
+
+
+def test_the_foxglove_layout_places_every_panel():
+    layout = json.loads(find_config('segment.foxglove.json').read_text())
+
+    def panels(node):
+        return {node} if isinstance(node, str) else panels(node['first']) | panels(node['second'])
+
+    assert panels(layout['layout']) == set(layout['configById'])
+
+
+def test_the_foxglove_layout_plots_keys_of_the_diagnostics():
+    from minisegnet_ros.diagnostics import Statistics
+
+    keys = {pair.key for pair in Statistics().status('name', {}).values}
+    text = json.dumps(json.loads(find_config('segment.foxglove.json').read_text()))
+    plotted = set(re.findall(r'key==\\"([^"\\]+)', text))
+    assert plotted and plotted <= keys
+
+
+@pytest.fixture
+def launched(monkeypatch, tmp_path):
+    """launched(file, arguments) runs a launch file and gives the command lines of what it starts.
+
+    In an ament index of our own, where this source tree is the installed package and its executables write down how
+    they were called.
+    """
+    pytest.importorskip('launch_ros', reason='launch is not installed', exc_type=ImportError)
+    from launch.actions import IncludeLaunchDescription
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+    from launch import LaunchDescription, LaunchService
+
+    index = tmp_path / 'share' / 'ament_index' / 'resource_index' / 'packages'
+    index.mkdir(parents=True)
+    (tmp_path / 'share' / 'minisegnet_ros').symlink_to(share_directory())
+    calls = tmp_path / 'calls'
+    for package, name in (('minisegnet_ros', 'segment'), ('rviz2', 'rviz2')):
+        (index / package).touch()
+        executable = tmp_path / 'lib' / package / name
+        executable.parent.mkdir(parents=True)
+        profile = '$FASTDDS_DEFAULT_PROFILES_FILE$FASTRTPS_DEFAULT_PROFILES_FILE'
+        executable.write_text(f'#!/bin/sh\necho "{name} {profile} $*" >> {calls}\n')
+        executable.chmod(0o755)
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path), prepend=':')
+    monkeypatch.setenv('ROS_LOG_DIR', str(tmp_path / 'log'))
+
+    def run(file: str, **arguments: str) -> tuple[int, list[str]]:
+        service = LaunchService(noninteractive=True)
+        source = PythonLaunchDescriptionSource(str(LAUNCH / file))
+        service.include_launch_description(
+            LaunchDescription([IncludeLaunchDescription(source, launch_arguments=arguments.items())])
+        )
+        code = service.run()
+        return code, sorted(calls.read_text().splitlines()) if calls.exists() else []
+
+    return run
+
+
+def test_one_camera(launched):
+    code, (line,) = launched('segment.launch.py', image='/camera/image_raw', log_level='warn')
+    assert code == 0
+    assert 'image:=/camera/image_raw' in line and 'camera_info:=/camera/camera_info' in line
+    assert '--log-level warn' in line and 'segment.yaml' in line and '__node:=segment' in line
+    assert 'fastdds.xml' in line.split()[1]
+
+
+def test_the_overlay_is_shown_under_its_namespace(launched):
+    _, (viewer, node) = launched('segment.launch.py', overlay='true', namespace='left')
+    assert node.startswith('segment') and '__ns:=/left' in node
+    assert 'image:=image' in node and 'camera_info:=camera_info' in node
+    assert '/segment/overlay/image:=/left/segment/overlay/image' in viewer and 'segment.rviz' in viewer
+
+
+def test_several_cameras(launched):
+    code, lines = launched('segment_cameras.launch.py', cameras='left, /right')
+    assert code == 0
+    namespaces = [word for line in lines for word in line.split() if word.startswith('__ns')]
+    assert namespaces == ['__ns:=/left', '__ns:=/right']
+    assert all('image:=image_raw' in line for line in lines), 'relative: each in its own namespace'
+
+
+@pytest.mark.parametrize('cameras', ['', 'left,', 'left,left'])
+def test_wrong_lists_of_cameras(launched, caplog, cameras):
+    code, lines = launched('segment_cameras.launch.py', cameras=cameras)
+    assert code == 1 and not lines
+    assert 'cameras must be different names' in caplog.text
