@@ -77,7 +77,7 @@ class OpenVinoEngine:
             'INFERENCE_PRECISION_HINT': HINTS[self.precision],
         }
         if self.device == 'CPU':
-            # Pinned threads would undo the process's CPU affinity, which keeps vision off the walking controller's core.
+            # Pinned threads would undo the process's CPU affinity, which keeps the walking controller's core free.
             self._properties |= {'INFERENCE_NUM_THREADS': threads, 'NUM_STREAMS': 1, 'ENABLE_CPU_PINNING': False}
         self._set_cache(cache)
         self._requests: OrderedDict[tuple[int, int, Order, ImageSize], ov.InferRequest] = OrderedDict()
