@@ -79,7 +79,8 @@ demo: $(VENV)/.setup
 	@$(RUN) $(BIN)/python -m minisegnet_ros.demo --output '$(OUTPUT)' $(if $(BAG),--bag '$(BAG)') $(if $(TOPIC),--topic '$(TOPIC)')
 
 test: $(VENV)/.setup-test
-	@$(RUN) $(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+	@$(RUN) $(BIN)/python -m pytest test/core test/test_makefile.py $(PYTEST_ARGUMENTS)
+	@$(RUN) $(BIN)/python -m pytest test/ros $(PYTEST_ARGUMENTS)
 
 test-jazzy:
 	$(MAKE) --no-print-directory VENV=.venv-jazzy ROS=jazzy .venv-jazzy/.setup-ros-test
