@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.scenes.config import ThingSettings
 from minisegnet_core.scenes.fields import FieldDimensions
 from minisegnet_core.scenes.ground import linear
 from minisegnet_core.scenes.nets import Net
+from minisegnet_core.scenes.sections import ThingSettings
 from minisegnet_core.scenes.shading import Surface
 from minisegnet_core.scenes.solids import Capsule
 

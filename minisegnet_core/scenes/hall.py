@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.scenes import photos
-from minisegnet_core.scenes.config import HallSettings
 from minisegnet_core.scenes.interior import HEIGHT, HIGHEST, HORIZON, LOWEST, WIDEST, Painter, Picture, crowd, painted
+from minisegnet_core.scenes.sections import HallSettings
 from minisegnet_core.scenes.viewport import Viewport
 
 Floats = NDArray[np.float32]

@@ -13,7 +13,7 @@ from minisegnet_core.scenes.actors import Actor
 from minisegnet_core.scenes.balls import BallBody
 from minisegnet_core.scenes.camera import Camera, horizontal_focal_length, invertible, pose
 from minisegnet_core.scenes.casting import Casting, ahead, boards
-from minisegnet_core.scenes.config import CameraSettings, SceneConfig
+from minisegnet_core.scenes.config import SceneConfig
 from minisegnet_core.scenes.fields import FIELDS
 from minisegnet_core.scenes.ground import Ground, sample_ground
 from minisegnet_core.scenes.hall import Hall, sample_hall
@@ -21,6 +21,7 @@ from minisegnet_core.scenes.light import Light, sample_light
 from minisegnet_core.scenes.nets import Net
 from minisegnet_core.scenes.ownbody import own_body
 from minisegnet_core.scenes.patterns import sample_look
+from minisegnet_core.scenes.sections import CameraSettings
 from minisegnet_core.scenes.sensor import Sensor, sample_sensor
 from minisegnet_core.scenes.solids import Solid
 from minisegnet_core.scenes.viewport import BEYOND
@@ -73,7 +74,7 @@ def sample_lens(settings: CameraSettings, width: int, height: int, rng: np.rando
             distortion = tuple(0.75 * k for k in distortion)
         focal = horizontal_focal_length(width, view, 'equidistant', distortion)
         if rng.random() < settings.image_circle:
-            limit = min(float(rng.uniform(0.75, 1.15)) * view / 2, limit)
+            limit = min(float(rng.uniform(*settings.circle)) * view / 2, limit)
         return Lens('equidistant', (focal, focal * aspect), center, distortion, limit)
     view = math.radians(min(rng.uniform(*settings.field_of_view), 140.0))
     k1, tangential = float(rng.uniform(*settings.barrel)), rng.uniform(*settings.tangential, 2)
@@ -120,7 +121,10 @@ def sample_stance(config: SceneConfig, ground: Ground, rng: np.random.Generator)
     x, y = float(rng.uniform(left, right)), float(rng.uniform(bottom, top))
     aim_x, aim_y = rng.uniform(left + ground.border, right - ground.border), rng.uniform(bottom, top)
     yaw = math.atan2(aim_y - y, aim_x - x) + float(rng.normal(0, 0.3))
-    pitch, roll = float(rng.uniform(*settings.pitch)), float(rng.uniform(*settings.roll))
+    low, high = settings.pitch
+    if rng.random() < settings.level:
+        high = low + (high - low) / 4
+    pitch, roll = float(rng.uniform(low, high)), float(rng.uniform(*settings.roll))
     if rng.random() < settings.tumble:
         pitch, roll = float(rng.uniform(-25, 85)), float(rng.uniform(-45, 45))
     height = float(rng.uniform(*settings.height))

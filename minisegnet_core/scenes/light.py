@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.scenes import noise
-from minisegnet_core.scenes.config import LightSettings
 from minisegnet_core.scenes.fields import FieldDimensions
+from minisegnet_core.scenes.sections import LightSettings
 
 Floats = NDArray[np.float32]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.scenes.config import BallSettings
 from minisegnet_core.scenes.ground import linear
+from minisegnet_core.scenes.sections import BallSettings
 
 Floats = NDArray[np.float32]
 _GOLDEN = (1 + math.sqrt(5)) / 2

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.scenes import noise
-from minisegnet_core.scenes.config import SensorSettings
+from minisegnet_core.scenes.sections import SensorSettings
 
 Floats = NDArray[np.float32]
 
