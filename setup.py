@@ -71,7 +71,7 @@ setup(
         'int8': ['nncf>=3.0', 'openvino>=2024.4'],
         # `evaluate-bag --cluster`: bags spread over machines by Dask.
         'cluster': ['distributed>=2024.1'],
-        'test': ['pytest', 'hypothesis', 'openvino>=2024.4', 'onnxruntime>=1.17', 'scikit-learn'],
+        'test': ['pytest', 'hypothesis', 'openvino>=2024.4', 'onnxruntime>=1.17', 'scikit-learn', 'pycocotools'],
     },
     zip_safe=False,
     maintainer='The minisegnet developers',

@@ -3,11 +3,14 @@
     python benchmarks/benchmark_training.py                      # renders 48 scenes of 640x480 for it
     python benchmarks/benchmark_training.py --data scenes --steps 6 --rounds 3 --json
     python benchmarks/benchmark_training.py --memory             # resident memory over epochs, batch 8 at 640x480
+    python benchmarks/benchmark_training.py --quick              # small pictures, a step each: only whether it runs
 
 The plain way: the same network, loss, batch and augmentation in float32 and PyTorch's default memory layout, every
 image decoded (and, for the half-resolution stages, shrunk) each epoch, one loader worker a core. Ours: what `minisegnet
-train` does by default on this machine. Both take turns, and each figure is the best of its rounds. Beside images a
-second there are images per CPU second, of all processes together, which depend less on what else the machine does.
+train` does by default on this machine. Each way has a process of its own, since ours changes how a process keeps its
+memory; they take turns, one waiting while the other works, and each figure is the best of its rounds. Beside images a
+second there are images per CPU second, of a way's trainer and its loader workers, which depend less on what else the
+machine does. With `--steps 3 --rounds 2` it takes about six minutes on two cores.
 """
 
 from __future__ import annotations
@@ -16,154 +19,76 @@ import argparse
 import json
 import os
 import resource
+import subprocess
+import sys
 import tempfile
-import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.data import DataLoader
+from ways_to_train import Ours, Plain, Speed
 
-from minisegnet_core.classes import IGNORE
 from minisegnet_core.config import StageConfig, TrainConfig
-from minisegnet_core.data.dataset import open_dataset
-from minisegnet_core.data.loading import Batch, SegmentationDataset, training_loader
-from minisegnet_core.data.reading import SampleReader
 from minisegnet_core.data.writer import DatasetWriter
-from minisegnet_core.model import MiniSegNet
 from minisegnet_core.scenes import SceneConfig, render_scene
-from minisegnet_core.training.hardware import make_fabric
-from minisegnet_core.training.loop import train_one_epoch
-from minisegnet_core.training.setup import Setup
 
-SCENES = 48
+SCENES, SIZE = 48, (640, 480)
+QUICK_SCENES, QUICK_SIZE = 4, (160, 128)
 MEGABYTE = 10**6
 
 
-@dataclass
-class Speed:
-    """Images a second by the clock, and per second of CPU time of all processes."""
-
-    wall: float = 0.0
-    cpu: float = 0.0
-
-    def best(self, other: Speed) -> Speed:
-        return Speed(max(self.wall, other.wall), max(self.cpu, other.cpu))
-
-
-class Stopwatch:
-    """Measures a block in which loader workers begin and end: their CPU time counts too."""
-
-    def __init__(self, images: int) -> None:
-        self.images = images
-
-    def __enter__(self) -> Stopwatch:
-        self.wall, self.cpu = time.perf_counter(), _cpu_seconds()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.speed = Speed(self.images / (time.perf_counter() - self.wall), self.images / (_cpu_seconds() - self.cpu))
+def answer_orders(options: argparse.Namespace) -> None:
+    """What the process of one way does: for each line on stdin, ``{"stage", "epoch": method, "number", "images"}``, it
+    runs an epoch and prints its speed as a line of JSON.
+    """
+    config, name, worker = config_of(options), '', None
+    for line in sys.stdin:
+        order = json.loads(line)
+        if order['stage'] != name:
+            name, worker = order['stage'], None  # what the stage before held is freed first
+            stage = stage_of(config, name, options)
+            worker = Plain(config, stage) if options.way == 'plain' else Ours(config, stage, Path(options.folder))
+        speed = getattr(worker, order['epoch'])(order['number'], order['images'])
+        print(json.dumps(asdict(speed)), flush=True)
 
 
-def _cpu_seconds() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+class Way:
+    """One way to train, in a process of its own that works when it is told to."""
+
+    def __init__(self, way: str, arguments: list[str]) -> None:
+        command = [sys.executable, __file__, *arguments, '--way', way]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, stage: str, epoch: str, number: int, images: int) -> Speed:
+        assert self.process.stdin and self.process.stdout
+        order = {'stage': stage, 'epoch': epoch, 'number': number, 'images': images}
+        self.process.stdin.write(json.dumps(order) + '\n')
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit(f'the process that trains has ended with {self.process.wait()}; see above')
+        return Speed(**json.loads(answer))
+
+    def end(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait()
 
 
-class Plain:
-    """Training as one would write it first."""
-
-    def __init__(self, config: TrainConfig, stage: StageConfig) -> None:
-        dataset = open_dataset(config.data)
-        reader = SampleReader(stage.resolution)  # with no cache
-        samples = dataset.split('train')
-        self.data = SegmentationDataset(samples, dataset.classes, reader, augment=config.augment, seed=config.seed)
-        self.stage = stage
-        self.model = MiniSegNet(len(dataset.classes)).train()
-        if stage.encoder == 'frozen':
-            self.model.encoder.requires_grad_(False)
-            self.model.encoder.eval()
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        self.device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-        self.model.to(self.device)
-        self.optimizer = torch.optim.AdamW(trained, lr=1e-4, weight_decay=config.weight_decay)
-        weights = torch.tensor(config.class_weights, device=self.device)
-        self.criterion = nn.CrossEntropyLoss(weights, ignore_index=IGNORE)
-
-    def epoch(self, number: int, images: int) -> Speed:
-        loader = training_loader(self.data, self.stage.batch_size, os.cpu_count() or 1, number, images)
-        mean = torch.tensor([0.485, 0.456, 0.406], device=self.device).view(3, 1, 1)
-        std = torch.tensor([0.229, 0.224, 0.225], device=self.device).view(3, 1, 1)
-        with Stopwatch(images) as watch:
-            for inputs, targets, _ in loader:
-                inputs = inputs.contiguous().to(self.device)  # noqa: PLW2901
-                logits = self.model((inputs.float() / 255 - mean) / std)
-                loss = self.criterion(logits, targets.to(self.device))
-                self.optimizer.zero_grad()
-                loss.backward()
-                self.optimizer.step()
-                loss.item()
-        return watch.speed
-
-
-class Ours:
-    """Training as `minisegnet train` does it."""
-
-    def __init__(self, config: TrainConfig, stage: StageConfig, output: Path) -> None:
-        self.setup = Setup(config, open_dataset(config.data), make_fabric(config))
-        self.stage = stage
-        self.data, _ = self.setup.stage_data(stage, output)
-        self.optimizer = self.setup.make_optimizer(self.setup.enter_stage(stage), 1e-4)
-
-    def batches(self, number: int, images: int) -> DataLoader[Batch]:
-        return self.setup.batches(replace(self.stage, images=images), self.data, number)
-
-    def train(self, batches: Iterable[Batch]) -> None:
-        setup = self.setup
-        setup.train_mode(self.stage)
-        train_one_epoch(
-            setup.network,
-            batches,
-            setup.train_samples,
-            setup.criterion,
-            self.optimizer,
-            lambda step: 1e-4,
-            setup.machinery,
-            lambda loss, rate: None,
-        )
-
-    def epoch(self, number: int, images: int) -> Speed:
-        with Stopwatch(images) as watch:
-            self.train(self.batches(number, images))
-        return watch.speed
-
-    def epoch_from_memory(self, number: int, images: int) -> Speed:
-        """The same batches, loaded and augmented beforehand: what loading costs is what this is faster by."""
-        batches = list(self.batches(number, images))
-        with Stopwatch(images) as watch:
-            self.train(batches)
-        return watch.speed
-
-
-def compare(config: TrainConfig, name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Both ways in turn, after a short warm-up."""
-    stage = replace(config.stages[name], batch_size=options.batch or config.stages[name].batch_size)
-    images = options.steps * stage.batch_size
-    ways = {'plain': Plain(config, stage).epoch}
-    ours = Ours(config, stage, folder)
-    ways |= {'ours': ours.epoch, 'ours_from_memory': ours.epoch_from_memory}
+def compare(plain: Way, ours: Way, name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Both ways in turn, after a warm-up of one step each."""
+    batch = stage_of(config_of(options), name, options).batch_size
+    ways = {'plain': (plain, 'epoch'), 'ours': (ours, 'epoch'), 'ours_from_memory': (ours, 'epoch_from_memory')}
     speeds = {way: Speed() for way in ways}
-    for way in ways.values():
-        way(0, stage.batch_size)
+    for way in (plain, ours):
+        way.run(name, 'epoch', 0, batch)
     for number in range(options.rounds):
-        for way, epoch in ways.items():
-            speeds[way] = speeds[way].best(epoch(number, images))
+        for key, (way, epoch) in ways.items():
+            speeds[key] = speeds[key].best(way.run(name, epoch, number, options.steps * batch))
     return {
         'stage': name,
-        'batch_size': stage.batch_size,
+        'batch_size': batch,
         **{way: asdict(speed) for way, speed in speeds.items()},
         'ratio_wall': speeds['ours'].wall / speeds['plain'].wall,
         'ratio_cpu': speeds['ours'].cpu / speeds['plain'].cpu,
@@ -171,9 +96,35 @@ def compare(config: TrainConfig, name: str, options: argparse.Namespace, folder:
     }
 
 
+def compare_all(options: argparse.Namespace, arguments: list[str]) -> list[dict[str, Any]]:
+    """Every stage, with one process for each way."""
+    plain, ours = Way('plain', arguments), Way('ours', arguments)
+    try:
+        return [compare(plain, ours, name, options) for name in options.stages]
+    finally:
+        plain.end()
+        ours.end()
+
+
+def config_of(options: argparse.Namespace) -> TrainConfig:
+    """Settings of both ways: the defaults, on random weights."""
+    return TrainConfig(
+        data=options.data,
+        encoder_weights='none',
+        freeze_anyway=True,
+        workers=options.workers,
+        compile=options.compile or 'auto',
+    )
+
+
+def stage_of(config: TrainConfig, name: str, options: argparse.Namespace) -> StageConfig:
+    stage = config.stages[name]
+    return replace(stage, batch_size=options.batch or stage.batch_size)
+
+
 def memory(config: TrainConfig, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Resident memory of the training process after each epoch of the full-resolution stage, and its peak."""
-    stage = replace(config.stage3, batch_size=8)
+    stage = replace(config.stage3, batch_size=options.batch or 8)
     ours, after = Ours(config, stage, folder), []
     for number in range(options.epochs):
         ours.train(ours.batches(number, options.steps * stage.batch_size))
@@ -184,9 +135,9 @@ def memory(config: TrainConfig, options: argparse.Namespace, folder: Path) -> di
     return {'after_epoch_mb': [round(value) for value in after], 'peak_mb': round(peak)}
 
 
-def render(folder: Path, count: int) -> Path:
-    """A data set of scenes of 640x480."""
-    scenes = SceneConfig.from_mapping({'preset': 'mixed', 'image': {'width': 640, 'height': 480}})
+def render(folder: Path, count: int, size: tuple[int, int]) -> Path:
+    """A data set of scenes of ``size`` (width, height)."""
+    scenes = SceneConfig.from_mapping({'preset': 'mixed', 'image': {'width': size[0], 'height': size[1]}})
     with DatasetWriter(folder) as writer:
         for index in range(count):
             scene = render_scene(scenes, 0, index)
@@ -209,11 +160,20 @@ def main() -> None:
     parser.add_argument('--workers', type=int, default=TrainConfig().workers, help='loader workers of ours')
     parser.add_argument('--compile', action='store_true', help='ours with torch.compile')
     parser.add_argument('--json', action='store_true')
+    parser.add_argument('--quick', action='store_true', help='only see that it runs: the figures mean nothing')
+    parser.add_argument('--way', choices=['plain', 'ours'], help=argparse.SUPPRESS)  # of a process started by this one
+    parser.add_argument('--folder', help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.quick:
+        options.steps = options.rounds = 1
+        options.batch, options.epochs, options.workers = 2, 2, 1
+    if options.way:
+        answer_orders(options)
+        return
     with tempfile.TemporaryDirectory() as folder:
-        data = options.data or str(render(Path(folder) / 'scenes', SCENES))
-        config = TrainConfig(data=data, encoder_weights='none', freeze_anyway=True, workers=options.workers)
-        config = replace(config, compile=options.compile or 'auto')
+        if not options.data:
+            count, size = (QUICK_SCENES, QUICK_SIZE) if options.quick else (SCENES, SIZE)
+            options.data = str(render(Path(folder) / 'scenes', count, size))
         result: dict[str, Any] = {
             'cores': os.cpu_count(),
             'threads': torch.get_num_threads(),
@@ -222,9 +182,9 @@ def main() -> None:
             'load_before': os.getloadavg()[0],
         }
         if options.memory:
-            result['memory'] = memory(config, options, Path(folder))
+            result['memory'] = memory(config_of(options), options, Path(folder))
         else:
-            result['stages'] = [compare(config, name, options, Path(folder)) for name in options.stages]
+            result['stages'] = compare_all(options, [*sys.argv[1:], '--data', options.data, '--folder', folder])
     if options.json:
         print(json.dumps(result, indent=2))
         return

@@ -26,7 +26,7 @@ TRUE = ('true', '1', 'yes', 'on')
 SWITCH = ['true', 'false', 'True', 'False', '1', '0', 'yes', 'no', 'on', 'off']
 
 # What the RViz configuration shows; under a namespace these topics have other names.
-SHOWN = ('label_image', 'overlay/image', 'ball_mask')
+SHOWN = ('overlay/image', 'ball_mask', 'line_mask', 'field_mask')
 
 
 def start(context):

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from minisegnet_core.geometry import STRIDE, label_to_image
 
+RIM = np.ones((3, 3), np.uint8)
+"""Neighbours of a label pixel, itself among them."""
+
 
 @dataclass(frozen=True)
 class Ball:
@@ -73,26 +76,36 @@ def find_balls(
         Balls in received pixels, the best first: the one with the largest sum of probabilities over its blob, weighted
         by the blob's highest probability.
     """
-    mask = (probability >= threshold).astype(np.uint8)
-    count, blobs, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    mask = (probability >= threshold).view(np.uint8)
+    # Blobs are sought only where the mask is not empty: usually a few pixels.
+    first_x, first_y, columns, rows = cv2.boundingRect(mask)
+    if not columns:
+        return ()
+    part = np.s_[first_y : first_y + rows, first_x : first_x + columns]
+    count, inside, stats, _ = cv2.connectedComponentsWithStats(mask[part], connectivity=8)
     found: list[tuple[float, Ball]] = []
     for index in range(1, count):
-        left, top, width, height = (int(v) for v in stats[index, :4])
+        left, top, width, height = stats[index, :4].tolist()
+        area = np.s_[top : top + height, left : left + width]
+        left, top = left + first_x, top + first_y
         # One label pixel of rim holds the partial coverage that makes the centroid finer than the grid.
-        y0, x0 = max(top - 1, 0), max(left - 1, 0)
+        x0, y0 = max(left - 1, 0), max(top - 1, 0)
         window = np.s_[y0 : top + height + 1, x0 : left + width + 1]
-        blob = blobs[window] == index
-        core = float(probability[window][blob].sum())
+        near = probability[window]
+        blob = np.zeros(near.shape, np.uint8)
+        blob[top - y0 : top - y0 + height, left - x0 : left - x0 + width] = inside[area] == index
+        values = near[blob.view(bool)]
+        core = float(values.sum())
         if core < minimum_area:
             continue
-        rim = cv2.dilate(blob.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & (blobs[window] == 0)
-        weights = np.where(blob | rim, probability[window], 0).astype(np.float64)
-        total = float(weights.sum())
-        ys, xs = np.mgrid[y0 : y0 + weights.shape[0], x0 : x0 + weights.shape[1]]
-        confidence = float(probability[window][blob].max())
+        rim = cv2.dilate(blob, RIM) > mask[window]  # beside the blob, and of no other one
+        weights = np.where(blob.view(bool) | rim, near, 0).astype(np.float64)
+        along_x, along_y = weights.sum(0), weights.sum(1)
+        total = float(along_x.sum())
+        confidence = float(values.max())
         ball = Ball(
-            x=label_to_image(float((weights * xs).sum()) / total),
-            y=label_to_image(float((weights * ys).sum()) / total),
+            x=label_to_image(x0 + float(along_x @ np.arange(along_x.size)) / total),
+            y=label_to_image(y0 + float(along_y @ np.arange(along_y.size)) / total),
             radius=STRIDE * math.sqrt(total / math.pi),
             confidence=confidence,
         )

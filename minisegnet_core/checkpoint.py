@@ -11,7 +11,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,12 +30,14 @@ from minisegnet_core.preprocessing import FORMAT, Preprocessing
 class ModelRecord:
     """What belongs to a model beside its weights.
 
-    training: how it was made (schedule, data, metrics), as plain JSON values; for people and reports.
+    training: how it was made (schedule, data, metrics), as plain JSON values; for people and reports. width_mult: the
+    network's width multiplier.
     """
 
     classes: ClassSet
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     training: dict[str, Any] = field(default_factory=dict)
+    width_mult: float = 1.0
 
     def to_metadata(self) -> dict[str, str]:
         """As text values, as model files keep it: safetensors and ONNX alike."""
@@ -44,6 +46,7 @@ class ModelRecord:
             'classes': json.dumps(self.classes.to_list()),
             'preprocessing': json.dumps(self.preprocessing.to_dict()),
             'training': json.dumps(self.training),
+            'width_mult': f'{self.width_mult:g}',
         }
 
 
@@ -63,8 +66,9 @@ def record_from_metadata(metadata: Mapping[str, str], path: Path) -> ModelRecord
             ClassSet.from_list(json.loads(metadata['classes'])),
             Preprocessing.from_dict(json.loads(metadata['preprocessing'])),
             json.loads(metadata['training']),
+            float(metadata.get('width_mult', 1)),  # files made before there were others have none
         )
-    except (KeyError, json.JSONDecodeError, ConfigurationError) as error:
+    except (KeyError, ValueError, ConfigurationError) as error:
         raise ModelError(f'the metadata of {path} is damaged: {error}') from error
 
 
@@ -72,6 +76,7 @@ def save_checkpoint(path: Path, model: MiniSegNet, record: ModelRecord, *, half:
     """Writes weights and record as safetensors; never half a file.
 
     Args:
+        record: its ``width_mult`` is the model's, whatever it says.
         half: floating-point weights as float16, half the size.
 
     Raises:
@@ -82,7 +87,8 @@ def save_checkpoint(path: Path, model: MiniSegNet, record: ModelRecord, *, half:
         for key, value in model.state_dict().items()
     }
     # Not save_file: it makes files that only their owner can read, whatever the umask.
-    write_whole(path, lambda file: file.write(save(state, record.to_metadata())))
+    metadata = replace(record, width_mult=model.width_mult).to_metadata()
+    write_whole(path, lambda file: file.write(save(state, metadata)))
 
 
 def save_training_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -120,7 +126,10 @@ def load_checkpoint(path: Path | str) -> tuple[MiniSegNet, ModelRecord]:
     path = Path(path)
     metadata = _read_metadata(path)
     record = record_from_metadata(metadata, path)
-    model = MiniSegNet(len(record.classes))
+    try:
+        model = MiniSegNet(len(record.classes), record.width_mult)
+    except ConfigurationError as error:
+        raise ModelError(f'the metadata of {path} is damaged: {error}') from error
     try:
         model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in read_state_dict(path).items()})
     except RuntimeError as error:

@@ -14,6 +14,9 @@ Policy = Literal['triangular', 'one_cycle', 'fixed']
 Resolution = Literal['half', 'full']
 Precision = Literal['auto', 'float32', 'bfloat16', 'float16']
 
+WIDTH_MULTS = (0.25, 2.0)
+"""Smallest and largest width multiplier of the network."""
+
 
 @dataclass
 class StageConfig:
@@ -145,6 +148,8 @@ class TrainConfig:
         output: folder of the run: best.safetensors, last.ckpt, metrics.csv.
         encoder_weights: where the encoder starts: imagenet, none, or a file (torchvision's ResNet18 or a checkpoint of
             ours).
+        width_mult: width multiplier: factor on the channels of all layers, 0.25 to 2. 1 is the paper's network;
+            ImageNet's weights fit no other. With init_from the checkpoint's own width is taken.
         init_from: checkpoint from which the whole network starts, for fine-tuning; replaces encoder_weights.
         freeze_anyway: freeze the encoder in stage 1 even where it was never trained.
         stage1: epochs 0-29, half resolution, encoder frozen.
@@ -167,11 +172,13 @@ class TrainConfig:
         compile: let torch.compile make the network's code; auto: on GPUs only.
         sync_batchnorm: batch statistics over all processes instead of each one's own; GPUs only.
         tensorboard: write scalars and pictures for TensorBoard into the run's folder, where it is installed.
+        curves: draw curves.png after each stage, and the curves of each range test, where matplotlib is installed.
     """
 
     data: str = ''
     output: str = 'runs/latest'
     encoder_weights: str = 'imagenet'
+    width_mult: float = 1.0
     init_from: str | None = None
     freeze_anyway: bool = False
     stage1: StageConfig = field(default_factory=lambda: StageConfig(30, 'half', 'frozen', 1e-3, 1e-4))
@@ -191,6 +198,7 @@ class TrainConfig:
     compile: bool | Literal['auto'] = 'auto'
     sync_batchnorm: bool = False
     tensorboard: bool = True
+    curves: bool = True
 
     @property
     def stages(self) -> dict[str, StageConfig]:
@@ -216,6 +224,10 @@ class TrainConfig:
             _require(some, 'class_weights', weights, 'at least 0 each, one of them above')
         files = bool(self.init_from) and self.encoder_weights not in ('imagenet', 'none')
         _require(not files, 'encoder_weights', self.encoder_weights, 'left out where init_from brings all weights')
+        smallest, largest = WIDTH_MULTS
+        _require(smallest <= self.width_mult <= largest, 'width_mult', self.width_mult, f'{smallest} to {largest:g}')
+        other = self.width_mult != 1 and self.encoder_weights == 'imagenet' and not self.init_from
+        _require(not other, 'width_mult', self.width_mult, '1 with encoder_weights imagenet; take none, or a file')
         frozen = any(s.epochs and s.encoder == 'frozen' for s in self.stages.values())
         _require(frozen or not self.freeze_anyway, 'freeze_anyway', True, 'false where no stage has a frozen encoder')
         rising = len(self.lr_range) == 2 and 0 < self.lr_range[0] < self.lr_range[1]

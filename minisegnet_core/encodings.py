@@ -137,10 +137,14 @@ def decode_image(
             values = cv2.cvtColor(values, layout.conversion)
         except cv2.error as error:  # images too small to demosaic
             raise ImageError(f'cannot convert {width}x{height} {encoding}: {str(error).strip()}') from error
-    if layout.depth == 2:
-        # Rounded 255 / 65535, exactly, in integers.
+    return Pixels(_eight_bits(values), layout.order)
+
+
+def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """8 or 16-bit values as 8-bit ones: rounded 255 / 65535, exactly, in integers."""
+    if values.dtype == np.uint16:
         values = (values.astype(np.uint32) + 128) // 257
-    return Pixels(values.astype(np.uint8, copy=False), layout.order)
+    return values.astype(np.uint8, copy=False)
 
 
 def _values(
@@ -167,7 +171,8 @@ def decode_compressed(data: Any, image_format: str = '') -> Pixels:
             ``<encoding>; <codec> compressed <encoding of what was compressed>``.
 
     Returns:
-        The pixels, an array of their own. An EXIF orientation is not applied: the camera's calibration knows none.
+        The pixels, an array of their own, 16 bits scaled to 8. An EXIF orientation is not applied: the camera's
+        calibration knows none.
 
     Raises:
         ImageError: no bytes, damaged or cut off file, depth image.
@@ -186,7 +191,8 @@ def decode_compressed(data: Any, image_format: str = '') -> Pixels:
             f'the compressed image ({image_format}, {buffer.size} bytes) is truncated: no end of JPEG data'
         )
     mosaic = encoding.startswith('bayer_') and 'compressed bgr' not in codec and 'compressed rgb' not in codec
-    flags = cv2.IMREAD_UNCHANGED if mosaic else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    colors = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = cv2.IMREAD_UNCHANGED if mosaic else colors
     try:
         image: NDArray[Any] | None = cv2.imdecode(buffer, flags)
     except cv2.error:
@@ -201,7 +207,7 @@ def decode_compressed(data: Any, image_format: str = '') -> Pixels:
             image.tobytes(), encoding, image.shape[1], image.shape[0], image.shape[1] * image.itemsize,
             sys.byteorder == 'big',
         )  # fmt: skip
-    if image.ndim != 3 or image.dtype != np.uint8:
-        raise ImageError(f'cannot segment the compressed image ({image_format}): it has no three 8-bit channels')
+    if image.ndim != 3 or image.dtype not in (np.uint8, np.uint16):
+        raise ImageError(f'cannot segment the compressed image ({image_format}): it has no three 8 or 16-bit channels')
     # The encoder takes blue first; who fed it red first says so, and then the file's channels are swapped.
-    return Pixels(image.astype(np.uint8, copy=False), 'rgb' if 'compressed rgb' in codec else 'bgr')
+    return Pixels(_eight_bits(image), 'rgb' if 'compressed rgb' in codec else 'bgr')

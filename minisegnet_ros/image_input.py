@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
-from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
@@ -22,6 +19,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from minisegnet_ros.conversions import stamp_nanoseconds
 from minisegnet_ros.gaps import Gaps
+from minisegnet_ros.listener import Listener, OwnThread, unexpected
 from minisegnet_ros.qos import INPUT_DEPTH, input_profile, mismatch, overridden_reliability, overriding_options
 from minisegnet_ros.throttle import ThrottledLog
 
@@ -44,7 +42,7 @@ class ImageInput:
         compressed: CompressedImage on ``<image>/compressed`` instead of Image on ``<image>``.
         reliability: ``auto``, ``reliable`` or ``best_effort``; a ``qos_overrides`` parameter of the topic wins over it.
         on_image: called with the message, the time of its arrival (s, monotonic), and how many older ones were taken
-            with it, which it replaces.
+            with it, which it replaces. By a thread of its own, which no other work of the node holds up.
         on_lost: called with the number of images that the middleware reports as lost.
     """
 
@@ -73,25 +71,29 @@ class ImageInput:
         self._automatic = reliability == 'auto' and fixed is None
         policy = {'auto': self._fitting(), 'reliable': ReliabilityPolicy.RELIABLE}
         self.reliability = fixed or policy.get(reliability, ReliabilityPolicy.BEST_EFFORT)
-        # The executor may call back before we have what we are called for.
-        self._subscription: Subscription | None = None
+        self._infos: OrderedDict[int, CameraInfo] = OrderedDict()
         self._subscription = self._subscribe()
+        self._info_subscription = node.create_subscription(
+            CameraInfo, 'camera_info', unexpected, input_profile(ReliabilityPolicy.BEST_EFFORT),
+            callback_group=OwnThread(),
+            qos_overriding_options=overriding_options(node, node.resolve_topic_name('camera_info'), 'subscription'),
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+        )  # fmt: skip
+        self._listener = Listener(node)
+        self._listen()
         # Discovery is no matter of simulated time: a steady clock, whatever use_sim_time says.
         self._timer = node.create_timer(
             GRAPH_PERIOD, self._follow_graph, MutuallyExclusiveCallbackGroup(), clock=steady_clock()
         )
-        self._infos: OrderedDict[int, CameraInfo] = OrderedDict()
-        self._info_subscription = node.create_subscription(
-            CameraInfo, 'camera_info', self._keep_info, input_profile(ReliabilityPolicy.BEST_EFFORT),
-            callback_group=MutuallyExclusiveCallbackGroup(),
-            qos_overriding_options=overriding_options(node, node.resolve_topic_name('camera_info'), 'subscription'),
-            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
-        )  # fmt: skip
+
+    def _listen(self) -> None:
+        self._listener.listen({self._subscription: self._receive, self._info_subscription: self._keep_infos})
 
     def close(self) -> None:
         """Ends all subscriptions."""
         with self._lock:
             self._closed = True
+        self._listener.close()
         self._node.destroy_timer(self._timer)
         self._node.destroy_subscription(self._subscription)
         self._node.destroy_subscription(self._info_subscription)
@@ -101,31 +103,32 @@ class ImageInput:
         infos = self._infos
         return infos.get(stamp) or next(reversed(infos.values()), None)
 
-    def _keep_info(self, info: CameraInfo) -> None:
+    def _keep_infos(self, subscription: Subscription) -> None:
         # A new mapping each time: the worker reads while we write.
         infos = OrderedDict(self._infos)
-        infos.pop(stamp_nanoseconds(info.header), None)
-        infos[stamp_nanoseconds(info.header)] = info
+        while (taken := subscription.handle.take_message(CameraInfo, False)) is not None:
+            stamp = stamp_nanoseconds(taken[0].header)
+            infos.pop(stamp, None)
+            infos[stamp] = taken[0]
         while len(infos) > KEPT_INFOS:
             infos.popitem(last=False)
         self._infos = infos
 
-    def _receive(self, message: Image | CompressedImage, info: dict[str, Any]) -> None:
-        # The executor brings one message a round. Where images come faster, the middleware's queue holds newer ones by
-        # now: they are taken at once, and made into a message only if they are the newest. This group runs one
-        # callback at a time, so nobody else takes them.
-        infos = [info]
-        serialized = None
-        subscription = self._subscription
-        if subscription is not None:
-            handle, most = subscription.handle, max(INPUT_DEPTH, subscription.qos_profile.depth)
-            with contextlib.suppress(InvalidHandle), handle:
-                while len(infos) <= most and (more := handle.take_message(self._type, True)) is not None:
-                    serialized = more[0]
-                    infos.append(more[1])
+    def _receive(self, subscription: Subscription) -> None:
+        # Where images come faster than we take them, newer ones wait behind the first: all are taken at once, and of
+        # those only the newest is made into a message.
+        arrived = time.monotonic()
+        take = subscription.handle.take_message
+        first = take(self._type, False)
+        if first is None:
+            return
+        message, infos, serialized = first[0], [first[1]], None
+        most = max(INPUT_DEPTH, subscription.qos_profile.depth) + 1
+        while len(infos) < most and (more := take(self._type, True)) is not None:
+            serialized = more[0]
+            infos.append(more[1])
         if serialized is not None:
             message = deserialize_message(serialized, self._type)
-        arrived = time.monotonic()
         alone = len(self.publishers) <= 1
         losses = [self._gaps.see(info, alone) for info in infos]
         self._numbered = None not in losses
@@ -143,8 +146,8 @@ class ImageInput:
         options = overriding_options(self._node, self.topic, 'subscription')
         self._gaps = Gaps()
         # A group of its own, thrown away with it: see GRAPH_PERIOD.
-        group = MutuallyExclusiveCallbackGroup()
-        arguments = (self._type, self.topic, self._receive, input_profile(self.reliability))
+        group = OwnThread()
+        arguments = (self._type, self.topic, unexpected, input_profile(self.reliability))
         try:
             return self._node.create_subscription(
                 *arguments, callback_group=group, event_callbacks=events, qos_overriding_options=options
@@ -157,7 +160,7 @@ class ImageInput:
     @property
     def profile(self) -> QoSProfile:
         """What the subscription asks for, overrides included."""
-        return input_profile(self.reliability) if self._subscription is None else self._subscription.qos_profile
+        return self._subscription.qos_profile
 
     def _count_lost(self, count: int) -> None:
         self._on_lost(count)
@@ -195,6 +198,7 @@ class ImageInput:
                         return
                     self.reliability = fitting
                     old, self._subscription = self._subscription, self._subscribe()
+                    self._listen()
                     self._node.destroy_subscription(old)
                 self._node.get_logger().info(f'subscribed to {self.topic} with {fitting.name.lower()} reliability')
         self._warn_of_mismatch()

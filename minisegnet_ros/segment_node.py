@@ -39,7 +39,7 @@ RCLError = rclpy_implementation.RCLError
 
 SWITCH_INTERVAL = 2e-4
 """Seconds after which a thread must let another one run. Python's own 5 ms come on top of a frame's latency more than
-once, where the executor is busy receiving while the worker has something to publish.
+once, where one thread is busy receiving while another has something to publish.
 """
 
 
@@ -275,7 +275,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     try:
         sys.setswitchinterval(SWITCH_INTERVAL)
         node = SegmentNode()
-        # One thread for images, one for parameters and transitions, one for diagnostics.
+        # For parameters and transitions, for diagnostics, and for the rest; images have threads of their own.
         executor = MultiThreadedExecutor(num_threads=3)
         executor.add_node(node)
         spin_until(executor, lambda: not rclpy.ok())

@@ -121,9 +121,9 @@ class Worker:
 
     def _is_old(self, message: Image | CompressedImage) -> bool:
         limit = self._settings['max_image_age']
-        stamp = stamp_nanoseconds(message.header)
-        age = (self._node.get_clock().now().nanoseconds - stamp) / NANOSECONDS
-        if not limit or not stamp or age <= limit:
+        stamp = stamp_nanoseconds(message.header) if limit else 0
+        age = (self._node.get_clock().now().nanoseconds - stamp) / NANOSECONDS if stamp else 0.0
+        if age <= limit:
             self._old_in_a_row = 0
             return False
         self._old_in_a_row += 1

@@ -9,6 +9,9 @@ from minisegnet_core.inference.engine import DEVICES, PRECISIONS
 from minisegnet_core.inference.segmenter import Segmenter
 from minisegnet_core.inference.selection import AUTO, ENGINE_MODULES
 
+SETTINGS = ('engine', 'network_size', 'threads', 'ball_threshold', 'precision', 'device')
+"""Options that are arguments of :class:`Segmenter` by the same name."""
+
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds --model, --engine, --network-size, --threads, --ball-threshold, --precision, --device."""
@@ -46,12 +49,4 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 def segmenter_of(arguments: Any) -> Segmenter:
     """The segmenter that the parsed options of :func:`add_model_arguments` ask for."""
-    return Segmenter(
-        arguments.model,
-        engine=arguments.engine,
-        network_size=arguments.network_size,
-        threads=arguments.threads,
-        ball_threshold=arguments.ball_threshold,
-        precision=arguments.precision,
-        device=arguments.device,
-    )
+    return Segmenter(arguments.model, **{name: getattr(arguments, name) for name in SETTINGS})

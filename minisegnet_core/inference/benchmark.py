@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from minisegnet_core.errors import ModelError
 from minisegnet_core.inference.agreement import LabelledPair
 from minisegnet_core.inference.engine import ImageSize, Precision
 from minisegnet_core.inference.machine import network_gflop
-from minisegnet_core.inference.onnx_metadata import is_int8
+from minisegnet_core.inference.onnx_metadata import is_int8, width_of
 from minisegnet_core.inference.processor import has_nvidia_gpu, processor
 from minisegnet_core.inference.selection import ENGINE_MODULES, readers_of
 from minisegnet_core.metrics import ConfusionMatrix
@@ -70,6 +71,15 @@ class Plan:
     streams: int
     device: str = 'auto'
     emulated: bool = False
+
+    def settings(self, configuration: Configuration) -> dict[str, Any]:
+        """Arguments, beside the model, of the :class:`Segmenter` that is measured in a row."""
+        return {
+            'engine': configuration.engine,
+            'precision': configuration.precision,
+            'threads': self.threads,
+            'device': self.device,
+        }
 
 
 def configurations(
@@ -144,11 +154,8 @@ def _measure(configuration: Configuration, plan: Plan, images: Path, labels: Pat
     }
     task = {
         'model': str(configuration.model),
-        'engine': configuration.engine,
-        'precision': configuration.precision,
-        'threads': plan.threads,
+        'settings': plan.settings(configuration),
         'streams': plan.streams,
-        'device': plan.device,
         'duration': plan.duration,
         'images': str(images),
         'labels': str(labels),
@@ -160,9 +167,19 @@ def _measure(configuration: Configuration, plan: Plan, images: Path, labels: Pat
         }
     row |= _in_child(task, plan)
     if 'error' not in row:
-        row['gflops'] = network_gflop(width, height) / row['latency_ms_p50'] * 1e3
+        gflop = network_gflop(width, height, width_mult=_width_mult(configuration.model))
+        row['gflops'] = gflop / row['latency_ms_p50'] * 1e3
         row['emulated'] = row['device'] == 'CPU' and is_emulated(configuration)
     return row
+
+
+@lru_cache(maxsize=8)
+def _width_mult(model: Path) -> float:
+    if model.suffix == '.onnx':
+        return width_of(model)
+    from minisegnet_core.checkpoint import load_checkpoint
+
+    return load_checkpoint(model)[1].width_mult
 
 
 def is_emulated(configuration: Configuration) -> bool:

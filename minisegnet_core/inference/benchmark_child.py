@@ -27,22 +27,16 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
     """Runs one configuration.
 
     Args:
-        task: model, engine, precision, threads, streams (0: not measured), duration (s), started (s since the epoch,
-            when this process was asked for), images (path of an .npz of equal-sized (H, W, 3) uint8), labels (path to
-            which the (N, h, w) uint8 label images are written).
+        task: model, settings (of the :class:`Segmenter`), streams (0: not measured), duration (s), started (s since
+            the epoch, when this process was asked for), images (path of an .npz of equal-sized (H, W, 3) uint8),
+            labels (path to which the (N, h, w) uint8 label images are written).
 
     Returns:
         A row of the report, without what needs other rows. Times in milliseconds, memory in MB.
     """
     with np.load(task['images']) as file:
         images = file['images']
-    segmenter = Segmenter(
-        task['model'],
-        engine=task['engine'],
-        precision=task['precision'],
-        threads=task['threads'],
-        device=task['device'],
-    )
+    segmenter = Segmenter(task['model'], **task['settings'])
     segmenter.run(images[0])
     start_ms = (time.time() - task['started']) * 1e3
     memory = resident_memory()
@@ -94,10 +88,8 @@ def latencies(
 
 def throughput(task: dict[str, Any], images: NDArray[np.uint8], first: Segmenter) -> float:
     """Images per second with several streams, each an engine with one thread of its own."""
-    several = [
-        Segmenter(first.model_path, engine=first.engine, precision=task['precision'], threads=1, device=task['device'])
-        for _ in range(task['streams'])
-    ]
+    settings = {**task['settings'], 'threads': 1}
+    several = [Segmenter(first.model_path, **settings) for _ in range(task['streams'])]
     for segmenter in several:
         segmenter.run(images[0])
     counts = [0] * len(several)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jsonargparse import ArgumentParser
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -37,7 +36,9 @@ STANDARD_OUTPUT = '-'
 
 @command
 def main(argv: Sequence[str], prog: str) -> int:
-    parser = ArgumentParser(prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         '--model', type=str, action='append', default=[], help='model file or name; may be repeated (default: shipped)'
     )
@@ -128,13 +129,8 @@ def _jitter(
     if not measured:
         return {}
     fastest = plan.configurations[min(measured)[1]]
-    segmenter = Segmenter(
-        fastest.model,
-        engine=fastest.engine,
-        precision=fastest.precision,
-        threads=plan.threads,
-        network_size=f'{fastest.size[0]}x{fastest.size[1]}',
-    )
+    size = f'{fastest.size[0]}x{fastest.size[1]}'
+    segmenter = Segmenter(fastest.model, network_size=size, **plan.settings(fastest))
     return measure_jitter(segmenter, image, plan.duration)
 
 

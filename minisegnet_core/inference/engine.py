@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
@@ -79,6 +80,13 @@ def check_choices(precision: str, device: str) -> tuple[Precision | None, Device
 
 def file_hash(path: Path) -> str:
     """First twelve hexadecimal digits of the file's SHA-256."""
+    status = path.stat()
+    return _file_hash(path.resolve(), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _file_hash(path: Path, size: int, changed_ns: int) -> str:
+    """Of the file as it is at this size and time: a start asks more than once."""
     digest = hashlib.sha256()
     with path.open('rb') as file:
         while chunk := file.read(1 << 20):
@@ -89,6 +97,8 @@ def file_hash(path: Path) -> str:
 def cache_directory(engine: str) -> Path:
     """Where an engine keeps compiled networks: ``minisegnet/<engine>`` in the user's cache folder (XDG base
     directories). It may be removed at any time.
+
+    OpenVINO's is kept small by :mod:`~minisegnet_core.inference.compiled_cache`.
     """
     base = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
     return Path(base) / 'minisegnet' / engine

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from minisegnet_core.checkpoint import ModelRecord, load_checkpoint
 from minisegnet_core.errors import ModelError
 from minisegnet_core.inference.engine import Engine, ImageSize
-from minisegnet_core.model import DECODER_CHANNELS, MiniSegNet
+from minisegnet_core.model import MiniSegNet
 from minisegnet_core.preprocessing import Preprocessing
 
 OPSET = 18
@@ -92,8 +92,8 @@ def fold_norms(model: MiniSegNet) -> MiniSegNet:
             scale = norm.weight / (variance + norm.eps).sqrt()  # (256,)
             shift = norm.bias - mean * scale
             parts = (
-                (block.up, (1, -1, 1, 1), slice(0, DECODER_CHANNELS)),
-                (block.lateral, (-1, 1, 1, 1), slice(DECODER_CHANNELS, None)),
+                (block.up, (1, -1, 1, 1), slice(0, model.decoder_channels)),
+                (block.lateral, (-1, 1, 1, 1), slice(model.decoder_channels, None)),
             )
             for layer, shape, channels in parts:
                 layer.weight *= scale[channels].view(shape)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minisegnet_core.inference.engine import Precision
+from minisegnet_core.inference.openvino_runtime import import_openvino
 from minisegnet_core.inference.processor import processor
 
 PACKAGES = ('openvino', 'onnxruntime', 'onnxruntime-gpu', 'torch', 'numpy')
@@ -55,7 +56,7 @@ def peak_gflops(threads: int, side: int = SIDE) -> dict[Precision, float]:
     own number of threads).
     """
     try:
-        import openvino  # noqa: F401
+        import_openvino()
     except ImportError:
         left = np.random.default_rng(0).random((side, side), np.float32)
         seconds = min(_seconds(lambda: left @ left) for _ in range(RUNS))
@@ -95,14 +96,18 @@ def _seconds(call: Any) -> float:
     return time.perf_counter() - started
 
 
-def network_gflop(width: int, height: int, classes: int = 4) -> float:
-    """1e9 operations of one image of this size, a multiplication and an addition counting two; convolutions only."""
+def network_gflop(width: int, height: int, classes: int = 4, width_mult: float = 1.0) -> float:
+    """1e9 operations of one image of this size, a multiplication and an addition counting two; convolutions only.
+
+    Args:
+        width, height: of the image that the network sees, pixels.
+        width_mult: of :class:`~minisegnet_core.model.MiniSegNet`, whose rounding of channels is left out.
+    """
 
     def reduced(stride: int) -> int:
         return -(-width // stride) * -(-height // stride)
 
-    total = 49 * 3 * 64 * reduced(2)  # the encoder's first layer
-    total += 4 * 9 * 64 * 64 * reduced(4)
+    total = 4 * 9 * 64 * 64 * reduced(4)
     for channels, stride in ((128, 8), (256, 16), (512, 32)):
         total += (9 * channels // 2 * channels + 3 * 9 * channels * channels + channels // 2 * channels) * reduced(
             stride
@@ -111,5 +116,6 @@ def network_gflop(width: int, height: int, classes: int = 4) -> float:
         total += 9 * channels * 128 * reduced(stride)
     for channels, stride in ((256, 16), (128, 8), (64, 4)):  # laterals
         total += channels * 128 * reduced(stride)
-    total += 9 * 256 * classes * reduced(4)
-    return 2 * total / 1e9
+    # Channels on both sides, so by the square; but of the first layer's and the last one's only on one.
+    ends = 49 * 3 * 64 * reduced(2) + 9 * 256 * classes * reduced(4)
+    return 2 * (total * width_mult**2 + ends * width_mult) / 1e9

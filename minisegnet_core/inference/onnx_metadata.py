@@ -80,6 +80,18 @@ def is_int8(path: Path) -> bool:
     return read_metadata(path).get('precision') == 'int8'
 
 
+def width_of(path: Path) -> float:
+    """Width multiplier of an exported model's network; 1 where the file, being older, does not say.
+
+    Raises:
+        ModelError: the file is missing, damaged, or no ONNX file.
+    """
+    try:
+        return float(read_metadata(path).get('width_mult', 1))
+    except ValueError as error:
+        raise ModelError(f'the metadata of {path} is damaged: {error}') from error
+
+
 def check_precision(path: Path, precision: Precision | None) -> None:
     """A file is either int8 or not; an engine cannot change that.
 

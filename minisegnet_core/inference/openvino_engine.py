@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from minisegnet_core.errors import ModelError
-from minisegnet_core.inference.engine import Device, ImageSize, Order, Precision, cache_directory
+from minisegnet_core.inference.compiled_cache import bound_cache, cache_entry, writable_folder
+from minisegnet_core.inference.engine import Device, ImageSize, Order, Precision, cache_directory, file_hash
 from minisegnet_core.inference.onnx_metadata import check_precision, classes_of, is_int8
+from minisegnet_core.inference.openvino_runtime import import_openvino
 from minisegnet_core.inference.processor import processor
+
+if TYPE_CHECKING:
+    import openvino as ov
+else:
+    ov = import_openvino()
 
 COMPILED_KEPT = 3
 """Compiled networks kept: one per (image size, order, network size). Cameras seldom have more than one."""
@@ -56,7 +62,7 @@ class OpenVinoEngine:
         *,
         cache: bool = True,
     ) -> None:
-        self._core = ov.Core()
+        self._core, self._path = ov.Core(), path
         try:
             self._model = self._core.read_model(path)
         except RuntimeError as error:
@@ -79,7 +85,12 @@ class OpenVinoEngine:
         if self.device == 'CPU':
             # Pinned threads would undo the process's CPU affinity, which keeps the walking controller's core free.
             self._properties |= {'INFERENCE_NUM_THREADS': threads, 'NUM_STREAMS': 1, 'ENABLE_CPU_PINNING': False}
-        self._set_cache(cache)
+        self._keep = cache
+        if cache:
+            try:
+                writable_folder(cache_directory('openvino'))
+            except OSError as error:  # a full or read-only disk costs the time of compiling, no more
+                self._not_kept(error)
         self._requests: OrderedDict[tuple[int, int, Order, ImageSize], ov.InferRequest] = OrderedDict()
 
     def _native(self) -> Precision:
@@ -87,17 +98,21 @@ class OpenVinoEngine:
             return 'float16'
         return 'bfloat16' if processor().native_bfloat16 else 'float32'
 
-    def _set_cache(self, cache: bool) -> None:
-        if not cache:
-            return
-        folder = cache_directory('openvino')
+    def _cache_entry(self, *key: object) -> str:
+        """Folder for what is compiled of this model for this; empty where nothing is kept."""
+        if not self._keep:
+            return ''
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if not os.access(folder, os.W_OK):
-                raise PermissionError(f'{folder} cannot be written')
-            self._core.set_property({'CACHE_DIR': str(folder)})
-        except OSError as error:  # a full or read-only disk costs the time of compiling, no more
-            self.notes = (*self.notes, f'compiled networks are not kept: {error}')
+            facts = (ov.__version__, file_hash(self._path), self.device, sorted(self._properties.items()))
+            return str(cache_entry(cache_directory('openvino'), *facts, *key))
+        except OSError as error:
+            self._not_kept(error)
+            return ''
+
+    def _not_kept(self, error: Exception) -> None:
+        self._keep = False
+        reason = str(error).strip().splitlines()[-1]
+        self.notes = (*self.notes, f'compiled networks are not kept: {reason}')
 
     def infer(
         self, image: NDArray[np.uint8], order: Order, network_size: ImageSize
@@ -118,13 +133,27 @@ class OpenVinoEngine:
         model = self._model.clone()
         _specialize(model, (width, height), order, network_size)
         model.reshape({'image': [height, width, 3]})
+        entry = self._cache_entry(width, height, order, network_size)
         try:
-            compiled = self._core.compile_model(model, self.device, self._properties)
+            compiled = self._compile_kept(model, entry)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise ModelError(f'OpenVINO cannot compile the model for {self.device}: {reason}') from error
         self._check_precision(compiled)
         return compiled.create_infer_request()
+
+    def _compile_kept(self, model: ov.Model, entry: str) -> ov.CompiledModel:
+        """From the cache, or into it; OpenVINO compiles anew where what is there is damaged."""
+        if entry:
+            try:
+                compiled = self._core.compile_model(model, self.device, {**self._properties, 'CACHE_DIR': entry})
+                bound_cache(Path(entry).parent)
+                return compiled
+            except RuntimeError as error:  # whether of the cache, compiling without it tells
+                compiled = self._core.compile_model(model, self.device, self._properties)
+                self._not_kept(error)
+                return compiled
+        return self._core.compile_model(model, self.device, self._properties)
 
     def _check_precision(self, compiled: ov.CompiledModel) -> None:
         wanted = 'float32' if self.precision == 'int8' else self.precision

@@ -8,6 +8,7 @@ Writes OUTPUT/labels/<name>.png (class ids on the label grid), OUTPUT/prediction
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import time
@@ -18,7 +19,6 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from jsonargparse import ArgumentParser
 from tqdm import tqdm
 
 from minisegnet_core.classes import ClassSet
@@ -38,7 +38,9 @@ VIDEO_RATE = 10.0
 
 @command
 def main(argv: Sequence[str], prog: str) -> int:
-    parser = ArgumentParser(prog=prog, description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         'source', type=str, help='folder of images, image, video file, or ROS bag (ROS 1, sqlite3, mcap)'
     )

@@ -28,6 +28,7 @@ from minisegnet_core.cli import command
 from minisegnet_core.config import AugmentConfig, LossConfig, StageConfig, TrainConfig
 from minisegnet_core.data.dataset import Sample
 from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.resources import find_config
 
 if TYPE_CHECKING:  # it imports torch, which --help and a list of commands must not need
     from minisegnet_core.training.run_folder import EpochRow
@@ -74,14 +75,20 @@ class HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):  # type:
 def make_parser(prog: str, description: str) -> ArgumentParser:
     """A parser in which every field of :class:`TrainConfig` is an option."""
     parser = ArgumentParser(prog=prog, description=description, formatter_class=HelpFormatter)
-    parser.add_argument('--config', action=ActionConfigFile, help='YAML file of settings, as config/train.yaml')
+    parser.add_argument(
+        '--config',
+        action=ActionConfigFile,
+        help='YAML file of settings, or the name of one that comes with this package: train.yaml, finetune.yaml',
+    )
     parser.add_class_arguments(TrainConfig, as_group=True)
     return parser
 
 
 def parse_settings(parser: ArgumentParser, argv: Sequence[str]) -> tuple[Any, TrainConfig]:
-    """The parsed options, and the training's settings among them. Options take hyphens as well as underscores."""
-    arguments = parser.parse_args([_underscored(a) for a in argv])
+    """The parsed options, and the training's settings among them. Options take hyphens as well as underscores, and
+    ``--config`` the name of a file that comes with the package as well as a path.
+    """
+    arguments = parser.parse_args(_with_shipped_configs([_underscored(a) for a in argv]))
     values = arguments.as_dict()
     settings: dict[str, Any] = {field.name: values[field.name] for field in fields(TrainConfig)}
     for name in TrainConfig().stages:
@@ -174,6 +181,18 @@ def show_samples(config: TrainConfig, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_image(path, augmented_samples_sheet(data, dataset.classes, SHOWN_SAMPLES))
     return path
+
+
+def _with_shipped_configs(argv: list[str]) -> list[str]:
+    found = []
+    for before, argument in zip(['', *argv], argv, strict=False):
+        option, equals, name = argument.partition('=') if argument.startswith('--config=') else ('', '', argument)
+        is_name = name == Path(name).name and not Path(name).exists()
+        if is_name and (equals or before == '--config'):
+            found.append(option + equals + str(find_config(name)))
+        else:
+            found.append(argument)
+    return found
 
 
 def _underscored(argument: str) -> str:

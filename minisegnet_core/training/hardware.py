@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from minisegnet_core.config import TrainConfig
 from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.training.allocator import keep_freed_memory
 
 FABRIC_PRECISION: dict[str, Literal['32-true', 'bf16-mixed', '16-mixed']] = {
     'float32': '32-true',
@@ -35,7 +36,8 @@ Value = TypeVar('Value')
 def make_fabric(config: TrainConfig) -> Fabric:
     """Device, processes and precision of ``config``, started.
 
-    Under torchrun this process joins the others; else it stays alone.
+    Under torchrun this process joins the others; else it stays alone. On the CPU, freed memory is kept from now on, see
+    :func:`keep_freed_memory`.
 
     Raises:
         ConfigurationError: this machine cannot do what is set.
@@ -55,6 +57,8 @@ def make_fabric(config: TrainConfig) -> Fabric:
                 f'{name}.batch_size is {stage.batch_size}, but {world} processes with accumulation '
                 f'{stage.accumulation} need at least {2 * world * stage.accumulation}: two images in each part'
             )
+    if not cuda:
+        keep_freed_memory()
     fabric = Fabric(
         accelerator='cuda' if cuda else 'cpu',
         devices=local if world > 1 or not cuda else [device.index or 0],

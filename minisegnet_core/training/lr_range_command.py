@@ -3,23 +3,18 @@
     minisegnet lr-range-test --data scenes --stage stage1 --output rates
 
 Writes OUTPUT/lr_range_<stage>.csv and .png and prints the suggested base_lr and lr. All options of `minisegnet train`
-apply. `--stage1.lr auto` in a training runs the same test before the stage.
+apply. `--stage1.lr auto` in a training runs the same test before the stage, and leaves the same files in its folder.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from minisegnet_core.cli import command
 from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.training.command import TerminalReporter, make_parser, parse_settings
-
-if TYPE_CHECKING:
-    from minisegnet_core.training.lr_range_test import RangeTest
 
 
 @command
@@ -32,6 +27,7 @@ def main(argv: Sequence[str], prog: str) -> int:
         raise ConfigurationError(f'stage is {name!r}; it must be one with epochs: {", ".join(config.stages)}')
     config.check()
     from minisegnet_core.training.hardware import make_fabric
+    from minisegnet_core.training.lr_range_files import write_range_test
     from minisegnet_core.training.lr_range_test import run_range_test
     from minisegnet_core.training.setup import Setup
 
@@ -46,36 +42,7 @@ def main(argv: Sequence[str], prog: str) -> int:
     if not fabric.is_global_zero:  # one process reports
         return 0
     base_lr, lr = test.suggest()
-    write_curves(test, output / f'lr_range_{name}.csv')
-    plot(test, output / f'lr_range_{name}.png', f'LR range test, {name}')
+    written = write_range_test(test, output, name, reporter.message)
     print(f'--{name}.base_lr {base_lr:.3g} --{name}.lr {lr:.3g}')
-    print(output / f'lr_range_{name}.png')
+    print(written)
     return 0
-
-
-def write_curves(test: RangeTest, path: Path) -> None:
-    """The raw curves as CSV: lr, loss, accuracy."""
-    with path.open('w', newline='') as file:
-        writer = csv.writer(file)
-        writer.writerow(['lr', 'loss', 'accuracy'])
-        writer.writerows(zip(test.rates, test.losses, test.accuracies, strict=True))
-
-
-def plot(test: RangeTest, path: Path, title: str) -> None:
-    """Raw and smoothed curves with the suggested rates, as PNG."""
-    from matplotlib.figure import Figure
-
-    from minisegnet_core.training.lr_range_test import smoothed
-
-    figure = Figure(figsize=(8, 6), layout='constrained')
-    above, below = figure.subplots(2, 1, sharex=True)
-    figure.suptitle(title)
-    for axes, values, label in ((above, test.accuracies, 'pixel accuracy'), (below, test.losses, 'loss')):
-        axes.plot(test.rates, values, color='0.8')
-        axes.plot(test.rates, smoothed(values))
-        axes.set_ylabel(label)
-        axes.grid(alpha=0.3)
-        for rate in test.suggest():
-            axes.axvline(rate, color='tab:red', linestyle='--')
-    below.set_xlabel('learning rate')
-    figure.savefig(path, dpi=110)

@@ -34,6 +34,12 @@ RISE_BEGINS, RISE_ENDS = 0.1, 0.9
 DIVERGED = 3.0
 """The test ends early where the smoothed loss is this many times its lowest."""
 
+NOISE_OF_SMOOTHED = ((1 - SMOOTHING) / (1 + SMOOTHING)) ** 0.5
+"""Standard deviation of the smoothed curve, as a share of that of independent raw values."""
+
+LAG = round(1 / (1 - SMOOTHING))
+"""Steps by which the smoothed curve comes late."""
+
 BASE_OF_MAXIMUM = 0.25
 """Base rate where the curve gives none below the maximum: Smith's rule of thumb is a third or a quarter of it."""
 
@@ -47,10 +53,20 @@ class RangeTest:
     accuracies: list[float] = field(default_factory=list)
 
     def suggest(self) -> tuple[float, float]:
-        """(base_lr, lr): where the smoothed accuracy began to rise, and where its rise was nearly over."""
+        """(base_lr, lr): where the smoothed accuracy began to rise, and where its rise was nearly over.
+
+        Where it never rises by more than its noise, since the network was trained before, there is no such place: then
+        ``lr`` is the rate just before accuracy begins to fall by more than its noise, ``base_lr`` a quarter of it.
+        """
         accuracy = smoothed(self.accuracies)
         best = int(accuracy.argmax())
         low, high = float(accuracy[: best + 1].min()), float(accuracy[best])
+        start = float(np.mean(self.accuracies[:LAG]))
+        noise = NOISE_OF_SMOOTHED * float(np.std(np.diff(self.accuracies))) / 2**0.5 if len(accuracy) > 1 else 0.0
+        if best < LAG or high - start <= 6 * noise:
+            still_good = np.flatnonzero(accuracy >= start - 2 * noise)
+            maximum = self.rates[max(int(still_good[-1]) - LAG, 1) if still_good.size else 0]
+            return maximum * BASE_OF_MAXIMUM, maximum
         reached = (accuracy[: best + 1] - low) / max(high - low, 1e-12)
         maximum = self.rates[int(np.argmax(reached >= RISE_ENDS))]
         base = self.rates[int(np.argmax(reached >= RISE_BEGINS))]

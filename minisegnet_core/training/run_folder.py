@@ -17,6 +17,7 @@ import yaml
 
 from minisegnet_core.checkpoint import read_training_state, save_training_state, write_whole
 from minisegnet_core.classes import ClassSet
+from minisegnet_core.config import TrainConfig
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.training.validation import Validation
 
@@ -105,7 +106,7 @@ class RunFolder:
         TrainingError: the folder cannot be written.
     """
 
-    MAY_CHANGE = ('output', 'data', 'workers', 'device', 'cache_gb', 'tensorboard')
+    MAY_CHANGE = ('output', 'data', 'workers', 'device', 'cache_gb', 'tensorboard', 'curves')
 
     def __init__(self, root: Path, resume: bool, config: dict[str, Any], *, writes: bool = True) -> None:
         self.root, self.writes = root, writes
@@ -139,6 +140,7 @@ class RunFolder:
             raise ConfigurationError(f'there is nothing to resume: {self.root} holds no run')
 
     def _require_same_settings(self, recorded: dict[str, Any]) -> None:
+        recorded = {**asdict(TrainConfig()), **recorded}  # what came later had its default then
         changed = [
             f'{key} (was {recorded.get(key)!r}, is {value!r})'
             for key, value in self.config.items()

@@ -21,6 +21,7 @@ from minisegnet_core.data.statistics import class_shares
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.model import MiniSegNet, load_encoder_weights
 from minisegnet_core.preprocessing import Preprocessing
+from minisegnet_core.training.allocator import give_freed_memory_back
 from minisegnet_core.training.hardware import compiles, gather, memory_format
 from minisegnet_core.training.loop import Machinery
 from minisegnet_core.training.losses import SegmentationLoss, weights_from_shares
@@ -74,7 +75,7 @@ class Setup:
         config = self.config
         pretrained = bool(config.init_from) or config.encoder_weights != 'none'
         if state:
-            model = MiniSegNet(len(self.classes))
+            model = MiniSegNet(len(self.classes), float(state['record'].get('width_mult', 1)))
             model.load_state_dict(state['model'])
             return model, Preprocessing.from_dict(state['preprocessing']), pretrained
         if config.init_from:
@@ -84,8 +85,12 @@ class Setup:
                     f'init_from has the classes {", ".join(record.classes.names)}, '
                     f'the data set {", ".join(self.classes.names)}; they must be the same'
                 )
+            if config.width_mult not in (1, record.width_mult):
+                raise ConfigurationError(
+                    f'width_mult is {config.width_mult:g}, but init_from has {record.width_mult:g}; leave it out'
+                )
             return model, record.preprocessing, pretrained
-        model = MiniSegNet(len(self.classes))
+        model = MiniSegNet(len(self.classes), config.width_mult)
         load_encoder_weights(model, config.encoder_weights)
         return model, Preprocessing(), pretrained
 
@@ -133,10 +138,16 @@ class Setup:
         )
 
     def batches(self, stage: StageConfig, data: SegmentationDataset, epoch: int) -> DataLoader[Batch]:
-        """This process's part of an epoch's batches."""
+        """This process's part of an epoch's batches; the next thing done shall be to go through them."""
         rank, world = self.fabric.global_rank, self.fabric.world_size
-        workers = self.config.workers
+        workers = self._workers()
         return training_loader(data, stage.batch_size, workers, epoch, stage.images, rank=rank, world_size=world)
+
+    def _workers(self) -> int:
+        """How many are forked where a loop over batches begins; memory that lies free is not to be theirs too."""
+        if self.config.workers and self.fabric.device.type == 'cpu':
+            give_freed_memory_back()
+        return self.config.workers
 
     def validate(
         self, stage: StageConfig, data: SegmentationDataset, group_of: Callable[[Sample], str] = lambda sample: ''
@@ -144,7 +155,7 @@ class Setup:
         """Scores the model as it is on the validation data of a stage."""
         rank, world = self.fabric.global_rank, self.fabric.world_size
         part = max(1, stage.batch_size // (world * stage.accumulation))
-        batches = validation_loader(data, part, self.config.workers, rank=rank, world_size=world)
+        batches = validation_loader(data, part, self._workers(), rank=rank, world_size=world)
         scale = 2 if stage.resolution == 'half' else 1
         return validate(
             self.model, batches, data.samples, self.dataset, self.criterion, self.machinery, scale, group_of

@@ -25,9 +25,11 @@ from minisegnet_core.data.check import check_dataset
 from minisegnet_core.data.dataset import Sample, open_dataset
 from minisegnet_core.data.loading import SegmentationDataset
 from minisegnet_core.errors import ConfigurationError, TrainingError
+from minisegnet_core.training import curves
 from minisegnet_core.training.fine_tuning import FineTuning
 from minisegnet_core.training.hardware import average_batch_norm, gather, make_fabric
 from minisegnet_core.training.loop import train_one_epoch
+from minisegnet_core.training.lr_range_files import write_range_test
 from minisegnet_core.training.lr_range_test import run_range_test
 from minisegnet_core.training.run_folder import EpochRow, RunFolder
 from minisegnet_core.training.schedule import learning_rate
@@ -129,6 +131,7 @@ class _Trainer:
         for name, stage in self.setup.stages.items():
             if done < first + stage.epochs:
                 self._run_stage(name, stage, first, max(done, first))
+                self._draw_curves()
             first += stage.epochs
         best = self.run_folder.best_row
         if best is None:
@@ -182,6 +185,15 @@ class _Trainer:
                 write_epoch(self.events, row, validation.pictures, setup.classes)
             self.reporter.epoch_done(row)
 
+    def _draw_curves(self) -> None:
+        folder = self.run_folder
+        if not (folder.writes and self.config.curves):
+            return
+        try:
+            curves.draw_run(curves.Metrics.read(folder.csv), folder.root / curves.CURVES, folder.root.name)
+        except ModuleNotFoundError:
+            self.reporter.message(curves.HINT)
+
     def _save(self, row: EpochRow, stage: StageConfig, optimizer: torch.optim.Optimizer) -> None:
         setup, record = self.setup, self._record(row)
         if self.fabric.is_global_zero and self.run_folder.is_best(row):
@@ -211,6 +223,9 @@ class _Trainer:
         else:
             test = run_range_test(self.setup, name, stage, parameters, data, self.reporter.epoch)
             base_lr, lr = test.suggest()
+            if self.run_folder.writes:
+                root, message = self.run_folder.root, self.reporter.message
+                write_range_test(test, root, name, message, picture=self.config.curves)
             self.reporter.message(f'{name}: the range test suggests rates from {base_lr:.2g} to {lr:.2g}')
         return replace(stage, base_lr=base_lr, lr=lr)
 
@@ -221,7 +236,7 @@ class _Trainer:
             'validation': row.to_json(),
             'torch': torch.__version__,
         }
-        return ModelRecord(self.setup.classes, self.setup.preprocessing, training)
+        return ModelRecord(self.setup.classes, self.setup.preprocessing, training, self.setup.model.width_mult)
 
 
 def _rate(stage: StageConfig, offset: int, steps_per_epoch: int, step: int) -> float:

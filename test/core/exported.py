@@ -23,27 +23,34 @@ def network_to_onnx(model):
     return copy.deepcopy(_made()[2])
 
 
-@lru_cache(maxsize=1)
-def _made():
+def random_model(width_mult: float = 1.0):
+    """A network whose norms do something, so that folding them wrongly is seen."""
     import torch
 
-    from minisegnet_core.checkpoint import ModelRecord, save_checkpoint
-    from minisegnet_core.classes import SOCCER
-    from minisegnet_core.inference import export
     from minisegnet_core.model import MiniSegNet
 
-    folder = Path(tempfile.mkdtemp(prefix='minisegnet-test-'))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     torch.manual_seed(5)
-    model = MiniSegNet(len(SOCCER)).eval()
+    model = MiniSegNet(4, width_mult).eval()
     with torch.no_grad():
-        for module in model.modules():  # norms that do something, so that folding them wrongly is seen
+        for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.normal_(0, 0.2)
                 module.running_mean.normal_(0, 0.2)
                 module.running_var.uniform_(0.5, 2)
         model.head[2].weight *= 8  # decided labels: ties would make agreement a matter of rounding
+    return model
+
+
+@lru_cache(maxsize=1)
+def _made():
+    from minisegnet_core.checkpoint import ModelRecord, save_checkpoint
+    from minisegnet_core.classes import SOCCER
+    from minisegnet_core.inference import export
+
+    folder = Path(tempfile.mkdtemp(prefix='minisegnet-test-'))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    model = random_model()
     checkpoint, onnx = folder / 'm.safetensors', folder / 'm.onnx'
     save_checkpoint(checkpoint, model, ModelRecord(SOCCER, training={'who': 'test'}))
     network = export.network_to_onnx(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 from test_frames_bags import BASE, BagMaker
 
@@ -15,6 +16,9 @@ from minisegnet_core.evaluation.pipeline import evaluate_source
 
 IMAGES, LABELS, BALLS = '/camera/image', '/ground_truth/label_image', '/ground_truth/ball'
 STEP = 200_000_000
+WIDTH, HEIGHT = 128, 96
+ENGINE = ['--threads', '1', '--engine', 'openvino', '--model', 'minisegnet.onnx']
+"""Options of the commands that choose the shipped model."""
 
 
 def labels_of(index: int) -> np.ndarray:
@@ -26,6 +30,25 @@ def labels_of(index: int) -> np.ndarray:
 
 def image_of(labels: np.ndarray) -> np.ndarray:
     return np.repeat(labels[..., None] * 50, 3, axis=2).astype(np.uint8)
+
+
+def write_bag(folder: Path, count=8, kind='mcap', shift=0) -> Path:
+    folder.mkdir()
+    with BagMaker(folder, kind) as bag:
+        for index in range(count):
+            stamp = BASE + (index + shift) * STEP
+            labels = cv2.resize(labels_of(index % 8), (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
+            bag.image(image_of(labels), stamp, stamp, topic=IMAGES)
+            bag.image(labels, stamp, stamp, 'mono8', LABELS)
+    return bag.path
+
+
+def segmenter_settings(options: list[str]):
+    """What the parts of a work make their segmenter with."""
+    from minisegnet_core.evaluation.work import settings_of
+    from minisegnet_ros.evaluate_bag import make_parser
+
+    return settings_of(make_parser('x').parse_args(['b', '--output', 'o', *options]))
 
 
 def predict(frame) -> Prediction:

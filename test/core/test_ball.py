@@ -66,3 +66,41 @@ def test_scaled_keeps_pixel_centres_at_integers():
     # Pixel 0 of a half-size image covers pixels 0 and 1, whose common centre is 0.5.
     assert Ball(0, 0, 3, 1).scaled(2) == Ball(0.5, 0.5, 6, 1)
     assert Ball(10, 4, 2, 0.5).scaled(4, 1) == Ball(41.5, 4, 4, 0.5)
+
+
+def plainly(probability, threshold, minimum_area):
+    """`find_balls` as its description says it, pixel by pixel."""
+    mask, seen, found = probability >= threshold, set(), []
+    height, width = probability.shape
+
+    def around(y, x):
+        return [(j, i) for j in range(y - 1, y + 2) for i in range(x - 1, x + 2) if 0 <= j < height and 0 <= i < width]
+
+    for start in zip(*np.nonzero(mask), strict=True):
+        if start in seen:
+            continue
+        blob, waiting = {start}, [start]
+        while waiting:
+            fresh = [p for p in around(*waiting.pop()) if mask[p] and p not in blob]
+            blob.update(fresh)
+            waiting.extend(fresh)
+        seen |= blob
+        core = sum(float(probability[p]) for p in blob)
+        if core < minimum_area:
+            continue
+        whole = blob | {p for q in blob for p in around(*q) if not mask[p]}
+        total = sum(float(probability[p]) for p in whole)
+        x, y = (sum(float(probability[p]) * p[axis] for p in whole) / total for axis in (1, 0))
+        confidence = max(float(probability[p]) for p in blob)
+        found.append((core * confidence, (4 * x + 1.5, 4 * y + 1.5, 4 * math.sqrt(total / math.pi), confidence)))
+    return [ball for _, ball in sorted(found, key=lambda pair: -pair[0])]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.5, 0.99), st.integers(1, 14), st.integers(1, 17))
+def test_balls_are_those_of_a_plain_restatement(seed, threshold, height, width):
+    probability = np.random.default_rng(seed).random((height, width)).astype(np.float32)
+    expected = plainly(probability, threshold, 0.9)
+    balls = find_balls(probability, threshold=threshold, minimum_area=0.9, most=99)
+    got = [(b.x, b.y, b.radius, b.confidence) for b in balls]
+    np.testing.assert_allclose(np.reshape(got, (-1, 4)), np.reshape(expected, (-1, 4)), rtol=1e-5)

@@ -68,7 +68,8 @@ def test_operations_are_those_of_the_paper_s_network():
     assert machine.network_gflop(320, 240) == pytest.approx(machine.network_gflop(640, 480) / 4, rel=0.02)
 
 
-def test_operations_agree_with_torch_s_counter():
+@pytest.mark.parametrize('width_mult', [1, 0.75, 0.5])
+def test_operations_agree_with_torch_s_counter(width_mult):
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -76,8 +77,10 @@ def test_operations_agree_with_torch_s_counter():
 
     counter = FlopCounterMode(display=False)
     with counter, torch.device('meta'):
-        MiniSegNet(4).eval()(torch.empty(1, 3, 131, 99))
-    assert machine.network_gflop(99, 131) == pytest.approx(counter.get_total_flops() / 1e9, rel=0.03)
+        MiniSegNet(4, width_mult).eval()(torch.empty(1, 3, 131, 99))
+    assert machine.network_gflop(99, 131, width_mult=width_mult) == pytest.approx(
+        counter.get_total_flops() / 1e9, rel=0.03
+    )
 
 
 def test_rows_are_every_combination_that_makes_sense():

@@ -61,3 +61,23 @@ def test_other_files_are_named(tmp_path, content):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(ModelError, match=r'there is no model file .*gone\.safetensors'):
         load_checkpoint(tmp_path / 'gone.safetensors')
+
+
+def test_the_width_travels_with_the_model(tmp_path):
+    path = tmp_path / 'm.safetensors'
+    save_checkpoint(path, MiniSegNet(4, 0.5), ModelRecord(SOCCER))  # a record that does not know it
+    model, record = load_checkpoint(path)
+    assert (model.width_mult, record.width_mult) == (0.5, 0.5)
+    assert record.to_metadata()['width_mult'] == '0.5'
+    assert model.head[2].weight.shape == (4, 128, 3, 3)
+
+
+def test_files_from_before_there_were_widths_load(tmp_path):
+    metadata = ModelRecord(SOCCER).to_metadata()
+    del metadata['width_mult']
+    torch.save({'model': MiniSegNet().state_dict(), 'record': metadata}, tmp_path / 'last.ckpt')
+    assert load_checkpoint(tmp_path / 'last.ckpt')[1] == ModelRecord(SOCCER)
+    metadata['width_mult'] = 'wide'
+    torch.save({'model': {}, 'record': metadata}, tmp_path / 'odd.ckpt')
+    with pytest.raises(ModelError, match=r'metadata of .* is damaged'):
+        load_checkpoint(tmp_path / 'odd.ckpt')

@@ -6,8 +6,6 @@ import csv
 import json
 import math
 import re
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -15,11 +13,10 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 import pytest
-from recordings import IMAGES, LABELS, STEP, image_of, labels_of
+from recordings import ENGINE, HEIGHT, STEP, WIDTH, segmenter_settings, write_bag
 from rosbags.highlevel import AnyReader
-from test_frames_bags import BASE, BagMaker
+from test_frames_bags import BASE
 
-from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.errors import ConfigurationError, SourceError
 from minisegnet_core.evaluation.charts import Line, line_chart, ticks
 from minisegnet_core.evaluation.command import main as evaluate
@@ -27,35 +24,20 @@ from minisegnet_core.evaluation.comparison import compare, read_frames
 from minisegnet_core.evaluation.evaluator import Evaluation
 from minisegnet_core.evaluation.options import unreached
 from minisegnet_core.evaluation.report import lookup
-from minisegnet_core.evaluation.work import DatasetWork, do_all, model_facts, open_executor, segmenter_for
+from minisegnet_core.evaluation.work import segmenter_for
 from minisegnet_core.inference.selection import find_model
 from minisegnet_core.resources import models_directory
-from minisegnet_ros.evaluate_bag import file_names, make_parser, plan_of
 from minisegnet_ros.evaluate_bag import main as evaluate_bag
 
 pytestmark = pytest.mark.skipif(
     not (models_directory() / 'minisegnet.onnx').is_file(), reason='the shipped model is not in this tree'
 )
 
-WIDTH, HEIGHT = 128, 96
-ENGINE = ['--threads', '1', '--engine', 'openvino', '--model', 'minisegnet.onnx']
-
 
 @pytest.fixture(scope='module')
 def engine():
     pytest.importorskip('openvino')
     return ENGINE
-
-
-def write_bag(folder: Path, count=8, kind='mcap', shift=0) -> Path:
-    folder.mkdir()
-    with BagMaker(folder, kind) as bag:
-        for index in range(count):
-            stamp = BASE + (index + shift) * STEP
-            labels = cv2.resize(labels_of(index % 8), (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
-            bag.image(image_of(labels), stamp, stamp, topic=IMAGES)
-            bag.image(labels, stamp, stamp, 'mono8', LABELS)
-    return bag.path
 
 
 def report_of(folder: Path) -> dict:
@@ -195,22 +177,12 @@ def test_comparison_with_itself_and_with_an_earlier_folder(evaluated_bag, engine
     assert told['frames'] == 8 and told['figures']['mean_iou']['difference'] == 0
     assert told['sentence'].startswith('no clear difference: B less A is +0.0000 +- 0.0000 (mean_iou)')
     with pytest.raises(SourceError, match='no frame in common'):
-        compare(Evaluation(segmenter_for_tests(engine).classes, []), Evaluation(None, []), 'other')
+        compare(Evaluation(segmenter_for(segmenter_settings(engine)).classes, []), Evaluation(None, []), 'other')
     with pytest.raises(SourceError, match=r'holds no frames\.jsonl'):
         read_frames(tmp_path)
     scores = read_frames(evaluated_bag / 'out')
-    evaluation = Evaluation(segmenter_for_tests(engine).classes, scores)
+    evaluation = Evaluation(segmenter_for(segmenter_settings(engine)).classes, scores)
     assert evaluation.confusion().counts.tolist() == report_of(evaluated_bag / 'out')['confusion']
-
-
-def segmenter_for_tests(engine):
-    return segmenter_for(settings_for_tests(engine))
-
-
-def settings_for_tests(engine):
-    from minisegnet_core.evaluation.work import settings_of
-
-    return settings_of(make_parser('x').parse_args(['b', '--output', 'o', *engine]))
 
 
 def test_compare_runs_the_other_model_on_the_same_frames(shapes_dataset, engine, tmp_path):
@@ -222,77 +194,6 @@ def test_compare_runs_the_other_model_on_the_same_frames(shapes_dataset, engine,
     assert report_of(out / 'compared')['mean_iou'] == report_of(out)['mean_iou']
     assert 'A, this model' in (out / 'report.html').read_text()
     assert report_of(out)['sequence']['changed'] is None, 'images of a data set do not follow each other'
-
-
-def comparable(done) -> list:
-    return [
-        {k: v for k, v in s.record().items() if k != 'latency_ms'} | {'png': s.labels}
-        for d in done
-        for s in d.result.scores
-    ]
-
-
-@pytest.mark.parametrize(
-    'kind', ['threads', pytest.param('processes', marks=pytest.mark.slow), pytest.param('dask', marks=pytest.mark.slow)]
-)
-def test_results_are_the_same_wherever_they_run(shapes_dataset, engine, kind):
-    settings = settings_for_tests(engine)
-    whole = do_all([DatasetWork(shapes_dataset, 'train')], settings)
-    parts = [DatasetWork(shapes_dataset, 'train', (k, 3)) for k in range(3)]
-    with ExitStack() as stack:
-        if kind == 'dask':
-            distributed = pytest.importorskip('distributed')
-            local = distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)
-            stack.enter_context(local)
-            executor = stack.enter_context(open_executor(1, local.scheduler_address))
-        else:
-            executor = stack.enter_context(ThreadPoolExecutor(1) if kind == 'threads' else open_executor(2, ''))
-        found = do_all(parts, settings, executor)
-    assert comparable(found) == comparable(whole)
-    assert found[0].facts == whole[0].facts == model_facts(segmenter_for(settings))
-    kept = sorted((k for d in found for k in d.worst), key=lambda k: k.order)[:6]
-    assert [(k.score.name, k.image) for k in kept] == [(k.score.name, k.image) for k in whole[0].worst]
-
-
-def test_workers_and_cluster_exclude_each_other():
-    with open_executor(1, '') as executor:
-        assert executor is None
-    for workers, cluster, text in ((2, 'tcp://somewhere', 'give one of them'), (0, '', 'must be 1 or more')):
-        with pytest.raises(ConfigurationError, match=text), open_executor(workers, cluster):
-            pass
-
-
-def test_wrong_use_is_one_sentence(shapes_dataset, tmp_path, capsys):
-    bag = write_bag(tmp_path / 'b_', 1)
-    output = ['--output', str(tmp_path / 'o')]
-    for call, arguments, text in (
-        (evaluate, [str(bag)], 'use evaluate-bag'),
-        (evaluate, [str(tmp_path / 'gone')], 'no data set'),
-        (evaluate, [str(shapes_dataset), '--labels', 'x'], 'brings its own truth'),
-        (evaluate_bag, [str(tmp_path / 'gone.bag')], 'there is no ROS bag'),
-        (evaluate_bag, [str(bag), '--live', '--workers', '2'], 'one bag after the other'),
-        (evaluate_bag, [str(bag), '--rate', '0'], 'must be above 0'),
-    ):
-        assert call([*arguments, *output], 'x') == 2
-        assert text in capsys.readouterr().err
-
-
-def test_names_of_files_differ(tmp_path):
-    from minisegnet_core.evaluation.bag_source import BagPart, BagQuestion
-
-    parts = [BagPart(Path('a/m.bag'), '/x/y'), BagPart(Path('b/m.mcap'), '/x'), BagPart(Path('b/m.mcap'), '/z')]
-    assert file_names(parts) == ['m', 'm_x', 'm_z']
-    assert file_names([BagPart(Path(f'{k}/m.bag'), '/x') for k in 'ab']) == ['m', 'm_2']
-    plan = plan_of([tmp_path / 'gone.bag', write_bag(tmp_path / 'b_', 2)], BagQuestion())
-    assert (plan.images, len(plan.parts), len(plan.failures)) == (2, 1, 1)
-
-
-def test_dataset_parts_cover_it_once(shapes_dataset):
-    from minisegnet_core.evaluation.sources import DatasetSource
-
-    dataset = open_dataset(shapes_dataset)
-    parts = [DatasetSource(dataset, 'train', dataset.classes, (k, 3)) for k in range(3)]
-    assert [[f.index for f in part] for part in parts] == [[0, 1], [2, 3, 4], [5, 6, 7]]
 
 
 def test_charts():

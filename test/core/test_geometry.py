@@ -1,5 +1,8 @@
 """The label grid, and maps brought onto it."""
 
+import threading
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -51,3 +54,66 @@ def test_resampling_moves_nothing(image_size, network_size):
     expected_y = np.broadcast_to(geometry.label_to_image(np.arange(expected_height))[:, None], result.shape[1:])
     np.testing.assert_allclose(result[0][inner], expected_x[inner], atol=0.3)
     np.testing.assert_allclose(result[1][inner], expected_y[inner], atol=0.3)
+
+
+SIZES = [((640, 480), (320, 240)), ((640, 480), (512, 384)), ((643, 481), (322, 241)), ((331, 243), (331, 200)),
+         ((64, 64), (640, 480))]  # fmt: skip
+
+
+def by_definition(probabilities, image_size, network_size):
+    """As `resample_to_label_grid`, with maps made in floating point for the one call."""
+    width, height = geometry.label_size(*image_size)
+    x = (np.arange(width) + 0.5) * network_size[0] / image_size[0] - 0.5
+    y = (np.arange(height) + 0.5) * network_size[1] / image_size[1] - 0.5
+    maps = [m.astype(np.float32) for m in np.meshgrid(x, y)]
+    return np.stack([cv2.remap(p, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for p in probabilities])
+
+
+def random_map(network_size, seed=0):
+    width, height = geometry.label_size(*network_size)
+    return np.random.default_rng(seed).random((3, height, width)).astype(np.float32)
+
+
+@pytest.mark.parametrize(('image_size', 'network_size'), SIZES)
+def test_kept_maps_give_what_maps_made_anew_give(image_size, network_size):
+    for seed in range(2):
+        probabilities = random_map(network_size, seed)
+        result = geometry.resample_to_label_grid(probabilities, image_size, network_size)
+        expected = by_definition(probabilities, image_size, network_size)
+        # cv2.remap rounds places to 1/32 pixel, the plain resize of matching grids does not.
+        exact = image_size[0] % network_size[0] == 0
+        np.testing.assert_allclose(result, expected, atol=1e-6 if exact else 0.035)
+        np.testing.assert_array_equal(result, geometry.resample_to_label_grid(probabilities, image_size, network_size))
+
+
+def test_maps_are_kept_for_few_sizes_only_and_are_not_changed():
+    geometry._resampling_maps.cache_clear()
+    for width in range(100, 200, 4):
+        geometry.resample_to_label_grid(random_map((90, 90)), (width + 1, 99), (90, 90))
+        geometry.resample_to_label_grid(random_map((90, 90)), (width + 1, 99), (90, 90))
+    info = geometry._resampling_maps.cache_info()
+    assert info.currsize == geometry.MAPS_KEPT
+    assert (info.hits, info.misses) == (25, 25)
+    for values in geometry._resampling_maps((197, 99), (90, 90)):
+        with pytest.raises(ValueError, match='read-only'):
+            values[0, 0] = 0
+
+
+def test_threads_share_the_maps():
+    geometry._resampling_maps.cache_clear()
+    expected = {sizes: by_definition(random_map(sizes[1]), *sizes) for sizes in SIZES}
+    wrong = []
+
+    def work():
+        for _ in range(5):
+            for sizes, values in expected.items():
+                result = geometry.resample_to_label_grid(random_map(sizes[1]), *sizes)
+                if np.abs(result - values).max() > 0.035:
+                    wrong.append(sizes)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []

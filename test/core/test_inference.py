@@ -204,3 +204,20 @@ def test_segmenting_needs_no_torch(files, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == '(24, 32)'
+
+
+@pytest.mark.slow
+def test_a_narrow_network_is_exported_and_says_its_width(tmp_path):
+    from exported import random_model
+
+    from minisegnet_core.inference.benchmark import _width_mult
+    from minisegnet_core.inference.onnx_metadata import width_of
+
+    checkpoint, onnx = tmp_path / 'm.safetensors', tmp_path / 'm.onnx'
+    save_checkpoint(checkpoint, random_model(0.5), ModelRecord(SOCCER))
+    export.export_onnx(checkpoint, onnx, images=[picture(128, 96), picture(101, 67)])
+    assert width_of(onnx) == _width_mult(onnx) == _width_mult(checkpoint) == 0.5
+    image = picture(131, 99)
+    reference = Segmenter(checkpoint, engine='torch').run(image)
+    for engine in ENGINES:
+        assert (Segmenter(onnx, engine=engine).run(image).label_image == reference.label_image).mean() > 0.995

@@ -11,6 +11,7 @@ import pytest
 from minisegnet_core.ball import Ball
 from minisegnet_core.classes import SOCCER
 from minisegnet_core.errors import SourceError
+from minisegnet_core.frames.files import ImageFolder
 from minisegnet_core.inference import predict_command
 from minisegnet_core.inference.overlap import WrittenBehind, made_ahead
 from minisegnet_core.inference.segmenter import Segmentation
@@ -121,3 +122,32 @@ def test_predict_keeps_what_was_done_before_a_damaged_image(folder, monkeypatch,
     assert predict_command.main([str(folder / 'in'), '--output', str(folder / 'out')], 'predict') == 2
     assert '2.png' in capsys.readouterr().err
     assert len((folder / 'out' / 'predictions.jsonl').read_text().splitlines()) == 2
+
+
+def test_decoding_the_network_and_writing_work_at_the_same_time(folder, monkeypatch):
+    """Each of the three waits, at its second frame, until the other two are at work too."""
+    together = threading.Barrier(3, timeout=20)
+    source, segmenter = ImageFolder.__iter__, FakeSegmenter()
+    calls = {'run': 0, 'write': 0}
+
+    def decoded(self):
+        for index, frame in enumerate(source(self)):
+            if index == 2:
+                together.wait()
+            yield frame
+
+    def at_its_turn(name, turn, call):
+        def called(*arguments):
+            calls[name] += 1
+            if calls[name] == turn:
+                together.wait()
+            return call(*arguments)
+
+        return called
+
+    monkeypatch.setattr(ImageFolder, '__iter__', decoded)
+    monkeypatch.setattr(segmenter, 'run', at_its_turn('run', 2, segmenter.run), raising=False)
+    monkeypatch.setattr(predict_command.Writer, 'write', at_its_turn('write', 1, predict_command.Writer.write))
+    monkeypatch.setattr(predict_command, 'segmenter_of', lambda arguments: segmenter)
+    assert predict_command.main([str(folder / 'in'), '--output', str(folder / 'out')], 'predict') == 0
+    assert not together.broken

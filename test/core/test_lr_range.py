@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from minisegnet_core.training.trainer import Silence, train  # noqa: E402
 def config_for(data, output='unused', **changes) -> TrainConfig:
     stage = StageConfig(epochs=1, batch_size=2, lr='auto')
     off = StageConfig(epochs=0)
-    settings = {'stage1': replace(stage, encoder='frozen'), 'stage2': stage, 'stage3': off, **changes}
+    settings = {'stage1': replace(stage, encoder='frozen'), 'stage2': stage, 'stage3': off, 'curves': False, **changes}
     return TrainConfig(
         data=str(data),
         output=str(output),
@@ -61,6 +62,18 @@ def test_suggestion_on_a_curve_whose_answer_is_known():
     assert lr == pytest.approx(3.7e-3 + 0.2e-3, abs=2e-4)
 
 
+@pytest.mark.parametrize('noise', [0.0, 0.03])
+def test_suggestion_for_a_network_that_was_trained_before(noise):
+    """Once the rates of its first steps were suggested, a millionth, since its accuracy never rises."""
+    rates = list(np.linspace(1e-6, 1e-2, 400))
+    jitter = np.random.default_rng(0).normal(0, noise, 400)
+    # 0.9 from the start; falls from 4e-3 on.
+    accuracies = [0.9 - 100 * max(r - 4e-3, 0) + j for r, j in zip(rates, jitter, strict=True)]
+    base_lr, lr = RangeTest(rates, [1.0] * 400, accuracies).suggest()
+    assert lr == pytest.approx(4e-3, rel=0.15)
+    assert base_lr == lr / 4
+
+
 def test_base_is_below_the_maximum_also_on_a_flat_curve():
     base_lr, lr = RangeTest([1e-3, 2e-3, 3e-3], [1.0] * 3, [0.5] * 3).suggest()
     assert 0 < base_lr < lr
@@ -79,9 +92,13 @@ def test_auto_rates_serve_the_training_and_its_resumption(shapes_dataset, tmp_pa
 
     stage = StageConfig(epochs=2, batch_size=4, lr='auto', policy='fixed')
     changes = {'stage1': stage, 'stage2': StageConfig(epochs=0)}
-    whole = train(config_for(shapes_dataset, tmp_path / 'whole', **changes), reporter=Listener())
+    whole = train(config_for(shapes_dataset, tmp_path / 'whole', curves=True, **changes), reporter=Listener())
     assert 'stage1: the range test suggests' in said[-1]
     assert whole.rows[0].lr == whole.rows[1].lr
+    curves = (tmp_path / 'whole' / 'lr_range_stage1.csv').read_text().splitlines()
+    assert curves[0] == 'lr,loss,accuracy' and len(curves) == 3  # eight images, batches of four, one epoch
+    if find_spec('matplotlib'):
+        assert (tmp_path / 'whole' / 'lr_range_stage1.png').read_bytes().startswith(b'\x89PNG')
 
     class Stop(Listener):
         epochs = 0

@@ -7,8 +7,9 @@ torch = pytest.importorskip('torch', reason='the network needs PyTorch')
 from torch.nn import functional  # noqa: E402
 from torchvision.models import ResNet18_Weights, resnet18  # noqa: E402
 
-from minisegnet_core.errors import ModelError  # noqa: E402
-from minisegnet_core.model import MiniSegNet, load_encoder_weights  # noqa: E402
+from minisegnet_core.config import TrainConfig  # noqa: E402
+from minisegnet_core.errors import ConfigurationError, ModelError  # noqa: E402
+from minisegnet_core.model import MiniSegNet, load_encoder_weights, scaled  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -100,3 +101,67 @@ def test_a_file_without_the_encoder_is_refused(tmp_path):
     torch.save({'weight': torch.zeros(3)}, tmp_path / 'other.pth')
     with pytest.raises(ModelError, match='does not hold the weights of a ResNet18'):
         load_encoder_weights(MiniSegNet(), str(tmp_path / 'other.pth'))
+
+
+@pytest.mark.parametrize(('width_mult', 'channels', 'decoder'), [(0.5, (32, 64, 128, 256), 64),
+                                                                 (0.75, (48, 96, 192, 384), 96)])  # fmt: skip
+def test_width_scales_every_layer(width_mult, channels, decoder):
+    model = MiniSegNet(4, width_mult).eval()
+    with torch.inference_mode():
+        features = model.encoder(torch.zeros(1, 3, 65, 99))
+        logits = model(torch.zeros(1, 3, 65, 99))
+    assert tuple(f.shape[1] for f in features) == channels == model.encoder.channels
+    assert logits.shape == (1, 4, 17, 25)
+    assert {block.lateral.out_channels for block in (model.up1, model.up2, model.up3)} == {decoder}
+    with torch.device('meta'):
+        full = MiniSegNet(4).state_dict()
+    for name, value in model.state_dict().items():
+        # Colours, kernels and classes stay; all else goes with the width.
+        assert tuple(value.shape) == tuple(n if n in (1, 3, 4, 7) else n * width_mult for n in full[name].shape), name
+
+
+def test_half_the_width_is_a_quarter_of_the_parameters():
+    with torch.device('meta'):
+        full, half = (sum(p.numel() for p in MiniSegNet(4, width).parameters()) for width in (1, 0.5))
+    assert half / full == pytest.approx(0.25, rel=0.01)
+
+
+def test_channels_are_multiples_of_eight():
+    assert [scaled(64, width) for width in (1, 0.75, 0.6, 0.3, 0.01)] == [64, 48, 40, 16, 8]
+
+
+def test_a_narrow_encoder_starts_as_torchvisions():
+    """He initialisation by the outgoing connections: standard deviation sqrt(2 / (9 * channels))."""
+    torch.manual_seed(0)
+    weight = MiniSegNet(4, 0.5).encoder.layer4[0].conv2.weight
+    assert float(weight.detach().std()) == pytest.approx((2 / (9 * 256)) ** 0.5, rel=0.02)
+
+
+@pytest.mark.parametrize('width_mult', [0.0, 0.2, 2.1, float('nan')])
+def test_widths_out_of_range_are_named(width_mult):
+    with pytest.raises(ConfigurationError, match=r'width_mult is .*0\.25 to 2'):
+        MiniSegNet(4, width_mult)
+
+
+def test_imagenet_fits_no_other_width():
+    with torch.device('meta'):
+        model = MiniSegNet(4, 0.5)
+    with pytest.raises(ModelError, match=r'no ImageNet weights for width_mult 0\.5, only for 1'):
+        load_encoder_weights(model, 'imagenet')
+
+
+def test_a_training_with_imagenet_weights_and_another_width_is_refused_before_it_begins():
+    TrainConfig(data='d', width_mult=0.5, encoder_weights='none').check()
+    TrainConfig(data='d', width_mult=0.5, encoder_weights='narrow.safetensors').check()
+    with pytest.raises(ConfigurationError, match=r'width_mult is 0\.5; it must be 1 with encoder_weights imagenet'):
+        TrainConfig(data='d', width_mult=0.5).check()
+    with pytest.raises(ConfigurationError, match=r'width_mult is 3; it must be 0\.25 to 2'):
+        TrainConfig(data='d', width_mult=3, encoder_weights='none').check()
+
+
+def test_an_encoder_of_another_width_is_told(tmp_path):
+    torch.save(MiniSegNet(4, 0.5).state_dict(), tmp_path / 'narrow.pth')
+    with pytest.raises(ModelError, match='ResNet18 encoder of width_mult 1'):
+        load_encoder_weights(MiniSegNet(), str(tmp_path / 'narrow.pth'))
+    model = MiniSegNet(7, 0.5)
+    load_encoder_weights(model, str(tmp_path / 'narrow.pth'))

@@ -3,6 +3,7 @@
 import csv
 import shutil
 from dataclasses import replace
+from importlib.util import find_spec
 from urllib.error import URLError
 
 import cv2
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip('torch', reason='training needs PyTorch')
+
+from conftest import tiny_training  # noqa: E402
 
 from minisegnet_core.checkpoint import load_checkpoint, read_training_state  # noqa: E402
 from minisegnet_core.config import LossConfig, StageConfig, TrainConfig  # noqa: E402
@@ -26,24 +29,12 @@ from minisegnet_core.training.trainer import train  # noqa: E402
 
 
 def small(data, output, **changes) -> TrainConfig:
-    stage = StageConfig(epochs=1, batch_size=4, lr=2e-3, base_lr=2e-4, cycle_epochs=1)
-    config = TrainConfig(
-        data=str(data),
-        output=str(output),
-        encoder_weights='none',
-        stage1=replace(stage, encoder='frozen'),
-        stage2=stage,
-        stage3=replace(stage, resolution='full'),
-        workers=0,
-        precision='float32',
-        device='cpu',
-        tensorboard=False,
-    )
-    return replace(config, **changes)
+    frozen = StageConfig(epochs=1, batch_size=4, lr=2e-3, base_lr=2e-4, cycle_epochs=1, encoder='frozen')
+    return tiny_training(data, output, **{'stage1': frozen, **changes})
 
 
 def test_three_stages_write_what_they_promise(shapes_dataset, tmp_path):
-    result = train(small(shapes_dataset, tmp_path / 'run'))
+    result = train(small(shapes_dataset, tmp_path / 'run', curves=True))
     assert [(r.epoch, r.stage, r.resolution) for r in result.rows] == [
         (0, 'stage1', 'half'),
         (1, 'stage2', 'half'),
@@ -52,6 +43,8 @@ def test_three_stages_write_what_they_promise(shapes_dataset, tmp_path):
     assert result.best.resolution == 'full'
     rows = list(csv.DictReader((tmp_path / 'run' / 'metrics.csv').open()))
     assert [float(r['mean_iou']) for r in rows] == [r.mean_iou for r in result.rows]
+    if find_spec('matplotlib'):
+        assert cv2.imread(str(tmp_path / 'run' / 'curves.png')).shape == (880, 1320, 3)
     model, record = load_checkpoint(result.best_checkpoint)
     assert record.classes.names == ('background', 'ball', 'line', 'field')
     assert record.training['validation']['epoch'] == 2

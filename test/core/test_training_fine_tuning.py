@@ -1,7 +1,6 @@
 """Fine-tuning from a model: the report of before and after for each venue, also after an interruption."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +8,12 @@ import yaml
 
 torch = pytest.importorskip('torch', reason='training needs PyTorch')
 
-from conftest import draw_sample  # noqa: E402
+from conftest import tiny_training, write_shapes  # noqa: E402
 
 from minisegnet_core.checkpoint import ModelRecord, save_checkpoint  # noqa: E402
 from minisegnet_core.classes import SOCCER  # noqa: E402
 from minisegnet_core.config import StageConfig, TrainConfig  # noqa: E402
-from minisegnet_core.data.writer import DatasetWriter  # noqa: E402
+from minisegnet_core.errors import ConfigurationError  # noqa: E402
 from minisegnet_core.model import MiniSegNet  # noqa: E402
 from minisegnet_core.training.command import main, make_parser, parse_settings  # noqa: E402
 from minisegnet_core.training.fine_tuning import table  # noqa: E402
@@ -27,13 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def venues(tmp_path_factory) -> Path:
     """Two halls, each with images to train on and, of other sequences, to validate on."""
     root = tmp_path_factory.mktemp('venues')
-    with DatasetWriter(root) as writer:
-        for index in range(12):
-            image, labels, ball = draw_sample(index)
-            split = 'train' if index < 8 else 'val'
-            group = f'{"ab"[index % 2]}-{split}' if index < 11 else None
-            writer.add(f'{index:03}', image, labels, split=split, balls=[ball], group=group)
-    return root
+    return write_shapes(root, lambda index, split: f'{"ab"[index % 2]}-{split}' if index < 11 else None)
 
 
 @pytest.fixture(scope='module')
@@ -47,8 +40,8 @@ def start(tmp_path_factory) -> Path:
 def config_for(data, start, output) -> TrainConfig:
     off = StageConfig(epochs=0)
     stage = StageConfig(epochs=3, resolution='full', batch_size=4, lr=2e-3, base_lr=1e-3)
-    config = TrainConfig(data=str(data), output=str(output), init_from=str(start), stage1=off, stage2=off, stage3=stage)
-    return replace(config, workers=0, precision='float32', device='cpu', tensorboard=False)
+    settings = {'init_from': str(start), 'stage1': off, 'stage2': off, 'stage3': stage}
+    return tiny_training(data, output, **settings)
 
 
 def test_report_of_before_and_after_for_each_venue(venues, start, tmp_path):
@@ -102,9 +95,15 @@ def test_command_prints_the_table(venues, start, tmp_path, capsys):
     assert output.splitlines()[-1] == str(tmp_path / 'run' / 'best.safetensors')
 
 
-def test_the_recipe_is_a_valid_configuration():
+def test_the_recipe_is_a_valid_configuration_and_found_by_its_name(tmp_path, monkeypatch):
     path = ROOT / 'config' / 'finetune.yaml'
-    _, config = parse_settings(make_parser('train', ''), ['--config', str(path), '--data', 'venue'])
+    monkeypatch.chdir(tmp_path)
+    parser = make_parser('train', '')
+    _, config = parse_settings(parser, ['--config', 'finetune.yaml', '--data', 'venue'])
+    assert config == parse_settings(parser, [f'--config={path}', '--data', 'venue'])[1]
+    assert config == parse_settings(parser, ['--config=finetune.yaml', '--data', 'venue'])[1]
+    with pytest.raises(ConfigurationError, match=r'mine\.yaml'):
+        parse_settings(parser, ['--config', 'mine.yaml'])
     config.check()
     assert config.init_from is None  # the user's to name
     assert [stage.epochs for stage in config.stages.values()][:2] == [0, 0]

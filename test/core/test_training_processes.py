@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import yaml
 
 torch = pytest.importorskip('torch', reason='training needs PyTorch')
+
+from conftest import tiny_training  # noqa: E402
 
 from minisegnet_core.checkpoint import load_checkpoint, read_training_state  # noqa: E402
 from minisegnet_core.config import AugmentConfig, StageConfig, TrainConfig  # noqa: E402
@@ -27,20 +29,8 @@ OFF = StageConfig(epochs=0)
 
 def config_for(data, output, **changes) -> TrainConfig:
     stage = StageConfig(epochs=1, batch_size=4, lr=1e-3, base_lr=1e-3, policy='fixed')
-    config = TrainConfig(
-        data=str(data),
-        output=str(output),
-        encoder_weights='none',
-        stage1=stage,
-        stage2=OFF,
-        stage3=OFF,
-        augment=AugmentConfig(enabled=False),
-        workers=0,
-        precision='float32',
-        device='cpu',
-        tensorboard=False,
-    )
-    return replace(config, **changes)
+    alone = {'stage1': stage, 'stage2': OFF, 'stage3': OFF, 'augment': AugmentConfig(enabled=False)}
+    return tiny_training(data, output, **{**alone, **changes})
 
 
 def run_two_processes(config: TrainConfig, folder: Path) -> str:

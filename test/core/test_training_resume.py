@@ -1,10 +1,10 @@
 """A training that is killed at any moment: no file is half-written, and what is resumed ends as if nothing had been."""
 
 import csv
+import math
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
@@ -16,33 +16,29 @@ import yaml
 
 torch = pytest.importorskip('torch', reason='training needs PyTorch')
 
+from conftest import tiny_training  # noqa: E402
+
 from minisegnet_core.checkpoint import load_checkpoint, read_training_state  # noqa: E402
 from minisegnet_core.config import StageConfig, TrainConfig  # noqa: E402
 from minisegnet_core.errors import ConfigurationError, TrainingError  # noqa: E402
+from minisegnet_core.training.command import main  # noqa: E402
 from minisegnet_core.training.trainer import Silence, train  # noqa: E402
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def config_for(data, output, **changes) -> TrainConfig:
-    stage = StageConfig(epochs=1, batch_size=4, lr=2e-3, base_lr=2e-4, cycle_epochs=1)
-    config = TrainConfig(
-        data=str(data),
-        output=str(output),
-        encoder_weights='none',
-        stage1=stage,
-        stage2=replace(stage, epochs=0),
-        stage3=replace(stage, resolution='full'),
-        workers=0,
-        precision='float32',
-        device='cpu',
-        tensorboard=False,
-    )
-    return replace(config, **changes)
+    return tiny_training(data, output, **{'stage2': StageConfig(epochs=0), **changes})
 
 
 def in_child(work) -> int:
-    """Runs ``work()`` in a process of its own; its exit status, negative for a signal.
+    """Runs ``work()`` in a process of its own; its exit status, negative for a signal."""
+    child = begin_child(work)
+    child.join()
+    assert child.exitcode is not None
+    return child.exitcode
+
+
+def begin_child(work) -> multiprocessing.Process:
+    """Begins ``work()`` in a process of its own.
 
     Not a fork of this process: other tests have left threads of several engines in it, and forking it then crashed it.
     """
@@ -50,9 +46,7 @@ def in_child(work) -> int:
     context.set_forkserver_preload(['minisegnet_core.training.trainer'])  # PyTorch is imported once
     child = context.Process(target=on_one_thread, args=(work,))
     child.start()
-    child.join()
-    assert child.exitcode is not None
-    return child.exitcode
+    return child
 
 
 def on_one_thread(work) -> None:
@@ -139,38 +133,45 @@ def test_killed_at_each_kind_of_moment(shapes_dataset, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='reads the CPU time of a child from /proc')
 def test_command_killed_from_outside_at_any_moment(shapes_dataset, tmp_path):
-    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
-    program = 'import sys; from minisegnet_core.training.command import main; sys.exit(main())'
-
     def start(output, *options):
         settings = tmp_path / f'{output}.yaml'
         settings.write_text(yaml.safe_dump(asdict(config_for(shapes_dataset, tmp_path / output))))
-        command = [sys.executable, '-c', program, '--config', str(settings), *options]
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return begin_child(partial(command, ['--config', str(settings), *options]))
 
     whole = start('whole')
-    assert whole.wait(300) == 0, whole.stderr.read()
-    run = start('cut')
-    for kill in range(40):
-        started = (tmp_path / 'cut' / 'settings.yaml').exists()
-        seconds = 0.2
-        while run.poll() is None and not started:  # until there is something to resume
-            time.sleep(0.05)
-            started = (tmp_path / 'cut' / 'settings.yaml').exists()
-            seconds = 0
-        time.sleep(seconds)
-        deadline = time.monotonic() + 0.37 * kill  # a little later each time, so each phase is hit, and it ends
-        while run.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        if run.poll() is not None:
+    whole.join()
+    assert whole.exitcode == 0
+    cut, kills = start('cut'), 0
+    while True:
+        # A little later each time, so that each phase is hit, and it ends. By the child's own clock: the machine may be
+        # busy. At the earliest when there is something to resume.
+        while cut.is_alive() and (cpu_seconds(cut) < 0.1 * kills or not (tmp_path / 'cut' / 'settings.yaml').exists()):
+            time.sleep(0.005)
+        if not cut.is_alive():
             break
-        run.kill()
-        run.wait()
-        run = start('cut', '--resume')
-    assert run.wait(300) == 0, run.stderr.read()
-    assert kill > 2
+        cut.kill()
+        cut.join()
+        kills += 1
+        cut = start('cut', '--resume')
+    cut.join()
+    assert cut.exitcode == 0
+    assert kills > 2
     assert_same_run(tmp_path / 'whole', tmp_path / 'cut')
+
+
+def command(arguments: list[str]) -> None:
+    sys.exit(main(arguments, 'train'))
+
+
+def cpu_seconds(child) -> float:
+    """CPU time of a process; endless once it has ended."""
+    try:
+        fields = Path(f'/proc/{child.pid}/stat').read_text().rpartition(')')[2].split()
+    except OSError:
+        return math.inf
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
 def test_a_run_is_never_overwritten_nor_resumed_with_other_settings(shapes_dataset, tmp_path):

@@ -55,7 +55,8 @@ class FakeSegmenter:
         self.precision, self.device, self.notes = 'float32', 'cpu', ()
         self.options = {'network_size': network_size, 'threads': threads, 'precision': precision, 'device': device}
         self.ball_threshold = ball_threshold
-        self.delay = 0.0
+        self.gate = threading.Event()  # work goes on while it is set
+        self.gate.set()
         self.seen: list[tuple[tuple[int, ...], str]] = []
         self.times: list[float] = []
         self.working = threading.Event()
@@ -65,7 +66,7 @@ class FakeSegmenter:
         started = time.perf_counter()
         self.times.append(started)
         self.working.set()
-        time.sleep(self.delay)
+        self.gate.wait(60)
         self.seen.append((image.shape, order))
         labels = (image[::4, ::4, 0 if order == 'rgb' else 2] % 4).astype(np.uint8)
         balls = (Ball(10.5, 20.25, 4.0, 0.9),) if (labels == 1).any() else ()

@@ -53,6 +53,8 @@ def test_viewers_show_topics_that_exist():
     layout = json.loads(find_config('segment.foxglove.json').read_text())
     named = set(re.findall(r'"(/[a-z_/]+)', json.dumps(layout)))
     assert named and named <= TOPICS
+    # Neither stretches the range of 8-bit images: ids 0 to 3 would be shown as black.
+    assert '/segment/label_image' not in shown | named
 
 
 def test_the_foxglove_layout_places_every_panel():

@@ -66,7 +66,7 @@ def test_ends_in_good_order_and_lives_without_a_model(environment, sent, tmp_pat
     assert 'there is no model file nothing.onnx' in output
     assert process.poll() is None, 'it stays, unconfigured, so that the model can be mended'
     process.send_signal(sent)
-    rest, _ = process.communicate(timeout=15)
+    rest, _ = process.communicate(timeout=60)
     assert 'Traceback' not in output + rest
     assert process.returncode == 0
 
@@ -83,7 +83,7 @@ def test_ends_in_good_order_and_lives_without_a_model(environment, sent, tmp_pat
 )
 def test_wrong_arguments_end_it_with_one_sentence(environment, arguments, text):
     command = [*NODE, *arguments]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 2
     assert text in result.stderr
     assert 'Traceback' not in result.stderr
@@ -107,7 +107,7 @@ def test_runs_where_and_how_it_is_told(environment, tmp_path):
         threads = [int(name) for name in os.listdir(f'/proc/{process.pid}/task')]
         found = {(os.getpriority(os.PRIO_PROCESS, t), tuple(os.sched_getaffinity(t))) for t in threads}
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert len(threads) > 3 and found == {(niceness + 3, (cpu,))}
 
 
@@ -117,7 +117,8 @@ def test_demo_plays_a_bag_and_writes_its_three_files(bag, tmp_path, monkeypatch,
     rclpy.try_shutdown()  # the demo makes a context of its own, in another domain
     try:
         output = tmp_path / 'out'
-        assert demo.main(['--bag', str(bag), '--output', str(output)], 'demo') == 0
+        # At half speed, so that a busy machine answers most frames too.
+        assert demo.main(['--bag', str(bag), '--output', str(output), '--rate', '0.5'], 'demo') == 0
     finally:
         rclpy.init()
     report = json.loads((output / 'report.json').read_text())
@@ -126,7 +127,7 @@ def test_demo_plays_a_bag_and_writes_its_three_files(bag, tmp_path, monkeypatch,
     assert report['frames_out'] >= 4
     assert report['latency_ms_p95'] >= report['latency_ms_p50'] > 0
     assert report['engine'] in ('openvino', 'onnxruntime') and len(report['model_hash']) == 12
-    assert report['duration_s'] < 20, 'the pause of a minute is shortened'
+    assert report['duration_s'] < 60, 'the pause of a minute, two at this speed, is shortened'
     assert cv2.imread(str(output / 'sheet.png')) is not None
     capture = cv2.VideoCapture(str(output / 'overlay.mp4'))
     assert int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, 'little') in (b'vp09', b'VP90')
@@ -165,7 +166,7 @@ def test_demo_says_why_the_node_cannot_start(bag, tmp_path, monkeypatch, capsys)
 def test_death_of_the_node_is_told_with_its_last_words(monkeypatch):
     monkeypatch.chdir(ROOT)
     with NodeProcess(free_domain(), {}, {'max_rate': -1.0}) as node:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         with pytest.raises(NodeError, match=r'exit code 2; it said last:\n.*max_rate must be 0 to 1000'):
             while time.monotonic() < deadline:
                 node.check()
