@@ -78,11 +78,9 @@ setup-test: $(VENV)/.setup-test
 demo: $(VENV)/.setup
 	@$(RUN) $(BIN)/python -m minisegnet_ros.demo --output '$(OUTPUT)' $(if $(BAG),--bag '$(BAG)') $(if $(TOPIC),--topic '$(TOPIC)')
 
-# Three processes: one that had loaded every engine, NNCF and PyTorch sometimes crashed when it started a child. Exit
-# code 5 says that PYTEST_ARGUMENTS chose none of a part.
+# Exit code 5 says that PYTEST_ARGUMENTS chose none of a part.
 test: $(VENV)/.setup-test
-	@$(RUN) $(BIN)/python -m pytest test/core test/test_makefile.py --ignore-glob '*/test_inference*' $(PYTEST_ARGUMENTS) || [ $$? = 5 ]
-	@$(RUN) $(BIN)/python -m pytest test/core/test_inference*.py $(PYTEST_ARGUMENTS) || [ $$? = 5 ]
+	@$(RUN) $(BIN)/python -m pytest test/core test/test_makefile.py $(PYTEST_ARGUMENTS) || [ $$? = 5 ]
 	@$(RUN) $(BIN)/python -m pytest test/ros $(PYTEST_ARGUMENTS) || [ $$? = 5 ]
 
 test-jazzy:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minisegnet_core.inference.engine import Precision
-from minisegnet_core.inference.openvino_runtime import import_openvino
+from minisegnet_core.inference.openvino_runtime import import_openvino, openvino_core
 from minisegnet_core.inference.processor import processor
 
 PACKAGES = ('openvino', 'onnxruntime', 'onnxruntime-gpu', 'torch', 'numpy')
@@ -84,7 +84,7 @@ def _openvino_peak(precision: Precision, threads: int, side: int) -> float:
     model = ov.Model([op.matmul(activations, right, False, False)], [left], 'product')
     hint = 'bf16' if precision == 'bfloat16' else 'f32'
     properties = {'INFERENCE_NUM_THREADS': threads, 'NUM_STREAMS': 1, 'INFERENCE_PRECISION_HINT': hint}
-    request = ov.Core().compile_model(model, 'CPU', properties).create_infer_request()
+    request = openvino_core().compile_model(model, 'CPU', properties).create_infer_request()
     request.set_input_tensor(ov.Tensor(random.random((side, side), np.float32)))
     request.infer()
     return float(2 * side**3 / min(_seconds(request.infer) for _ in range(RUNS)) / 1e9)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from minisegnet_core.errors import ModelError
 from minisegnet_core.inference.engine import Device, ImageSize, Order, Precision, cache_directory
 from minisegnet_core.inference.onnx_metadata import check_precision, classes_of, is_int8
+
+# Official builds send statistics to their maker unless told not to before the import; a robot sends none. Who wants to
+# sets the variable to 0.
+os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
+import onnxruntime
 
 CHANNEL_ORDERS = {'rgb': np.array([0, 1, 2], np.int64), 'bgr': np.array([2, 1, 0], np.int64)}
 

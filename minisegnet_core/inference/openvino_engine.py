@@ -13,7 +13,7 @@ from minisegnet_core.errors import ModelError
 from minisegnet_core.inference.compiled_cache import bound_cache, cache_entry, writable_folder
 from minisegnet_core.inference.engine import Device, ImageSize, Order, Precision, cache_directory, file_hash
 from minisegnet_core.inference.onnx_metadata import check_precision, classes_of, is_int8
-from minisegnet_core.inference.openvino_runtime import import_openvino
+from minisegnet_core.inference.openvino_runtime import import_openvino, openvino_core
 from minisegnet_core.inference.processor import processor
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class OpenVinoEngine:
         *,
         cache: bool = True,
     ) -> None:
-        self._core, self._path = ov.Core(), path
+        self._core, self._path = openvino_core(), path
         try:
             self._model = self._core.read_model(path)
         except RuntimeError as error:

@@ -9,7 +9,9 @@ converter in the same process still has it as ``openvino.tools.ovc.convert_model
 from __future__ import annotations
 
 import sys
+from functools import cache
 from types import ModuleType
+from typing import Any
 
 CONVERTER = 'openvino.tools.ovc'
 
@@ -29,3 +31,18 @@ def import_openvino() -> ModuleType:
         if withheld:
             sys.modules.pop(CONVERTER, None)
     return sys.modules['openvino']
+
+
+@cache
+def openvino_core() -> Any:
+    """The one ``openvino.Core`` of this process; it is never given back.
+
+    Each core's CPU plugin gives the thread that loads it a stack for signal handlers, and frees it when it goes. Where
+    several cores go in another order than last made, first gone, or in another thread, a thread is left with a stack
+    that is freed. The next signal that Python handles there (Ctrl-C; the end of a child once a DataLoader has had
+    workers) then ends the process without a word, or writes into what lies there now. OpenVINO wants one core, too.
+
+    Raises:
+        ImportError: see :func:`import_openvino`.
+    """
+    return import_openvino().Core()

@@ -221,3 +221,19 @@ def test_a_narrow_network_is_exported_and_says_its_width(tmp_path):
     reference = Segmenter(checkpoint, engine='torch').run(image)
     for engine in ENGINES:
         assert (Segmenter(onnx, engine=engine).run(image).label_image == reference.label_image).mean() > 0.995
+
+
+def test_signals_are_heard_after_engines_have_gone(files):
+    """With a core for each engine, OpenVINO left the stack for signal handlers freed; the next signal was SIGSEGV."""
+    pytest.importorskip('openvino')
+    open_one = f'segmenter = Segmenter({str(files[1])!r}, engine="openvino")\n'
+    code = (
+        'import os, signal\n'
+        'from minisegnet_core.inference.segmenter import Segmenter\n'
+        'signal.signal(signal.SIGUSR1, lambda *_: print("heard"))\n'
+        f'{open_one}{open_one}del segmenter\n'  # the first goes after the second has come
+        'os.kill(os.getpid(), signal.SIGUSR1)\n'
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, '-c', code], cwd=root, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, 'heard'), done.stderr

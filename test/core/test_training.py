@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='training needs PyTorch')
 
-from conftest import tiny_training  # noqa: E402
+from shapes import tiny_training  # noqa: E402
 
 from minisegnet_core.checkpoint import load_checkpoint, read_training_state  # noqa: E402
 from minisegnet_core.config import LossConfig, StageConfig, TrainConfig  # noqa: E402

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='training needs PyTorch')
 
-from conftest import tiny_training  # noqa: E402
+from shapes import tiny_training  # noqa: E402
 from test_training_resume import in_child  # noqa: E402
 
 from minisegnet_core.checkpoint import read_training_state  # noqa: E402

@@ -8,7 +8,7 @@ import yaml
 
 torch = pytest.importorskip('torch', reason='training needs PyTorch')
 
-from conftest import tiny_training, write_shapes  # noqa: E402
+from shapes import tiny_training, write_shapes  # noqa: E402
 
 from minisegnet_core.checkpoint import ModelRecord, save_checkpoint  # noqa: E402
 from minisegnet_core.classes import SOCCER  # noqa: E402

@@ -11,7 +11,7 @@ import yaml
 
 torch = pytest.importorskip('torch', reason='training needs PyTorch')
 
-from conftest import tiny_training  # noqa: E402
+from shapes import tiny_training  # noqa: E402
 
 from minisegnet_core.checkpoint import load_checkpoint, read_training_state  # noqa: E402
 from minisegnet_core.config import AugmentConfig, StageConfig, TrainConfig  # noqa: E402

@@ -16,7 +16,7 @@ import yaml
 
 torch = pytest.importorskip('torch', reason='training needs PyTorch')
 
-from conftest import tiny_training  # noqa: E402
+from shapes import tiny_training  # noqa: E402
 
 from minisegnet_core.checkpoint import load_checkpoint, read_training_state  # noqa: E402
 from minisegnet_core.config import StageConfig, TrainConfig  # noqa: E402
@@ -40,7 +40,7 @@ def in_child(work) -> int:
 def begin_child(work) -> multiprocessing.Process:
     """Begins ``work()`` in a process of its own.
 
-    Not a fork of this process: other tests have left threads of several engines in it, and forking it then crashed it.
+    Not a fork of this process: other tests have left threads of several engines in it, which no fork takes along.
     """
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(['minisegnet_core.training.trainer'])  # PyTorch is imported once
