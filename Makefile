@@ -15,6 +15,7 @@ TOPIC ?=
 OUTPUT ?= demo
 BACKGROUNDS ?=
 TEXTURES ?=
+BOXED ?=
 PYTEST_ARGUMENTS ?=
 
 HERE := $(CURDIR)
@@ -52,7 +53,7 @@ help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 	@echo 'make test-jazzy   the ROS tests against ROS 2 Jazzy'
 	@echo 'make lint         ruff, mypy, codespell'
-	@echo 'make model        train and export the shipped model from nothing (hours on a CPU); BACKGROUNDS=, TEXTURES= photos'
+	@echo 'make model        train and export the shipped model from nothing (hours on a CPU); BACKGROUNDS=, TEXTURES=, BOXED= photos'
 	@echo 'make clean        remove .venv and what demo and builds left'
 
 $(BIN)/python:
@@ -101,11 +102,24 @@ lint: $(VENV)/.setup-test
 	@$(CLEAN) $(BIN)/mypy
 	@$(CLEAN) $(BIN)/codespell
 
+# BACKGROUNDS: folder of panoramas' faces for halls. TEXTURES: of turf. BOXED: photos with YOLO boxes (0 ball, 1 robot, 2 human).
+HALLS = $(if $(BACKGROUNDS),--backgrounds '$(BACKGROUNDS)') $(if $(TEXTURES),--textures '$(TEXTURES)')
+
 model: $(VENV)/.setup-test
-	@$(RUN) $(BIN)/minisegnet synthesize --output runs/scenes --count 1300 --seed 1 --preset mixed --val-share 0.077 \
-		$(if $(BACKGROUNDS),--backgrounds '$(BACKGROUNDS)') $(if $(TEXTURES),--textures '$(TEXTURES)')
-	@$(RUN) $(BIN)/minisegnet train --config config/model.yaml --data runs/scenes --output runs/model
+	@$(RUN) $(BIN)/minisegnet synthesize --output runs/encoder_scenes --count 1300 --seed 1 --val-share 0.077 $(HALLS)
+	@$(RUN) $(BIN)/minisegnet train --config config/model_encoder.yaml --data runs/encoder_scenes --output runs/encoder
+	@$(RUN) $(BIN)/minisegnet synthesize --output runs/scenes --count 1100 --seed 4 --size 512x384 --val-share 0.091 $(HALLS)
+	@$(RUN) $(BIN)/minisegnet train --config config/model.yaml --encoder-weights runs/encoder/best.safetensors \
+		--data runs/scenes --output runs/staged
+	@$(RUN) $(BIN)/minisegnet synthesize --output runs/mixed --count 3100 --seed 11 --size 512x384 --val-share 0.032 $(HALLS)
+	@$(if $(BOXED),set -e; for copy in 1 2 3; do \
+		$(RUN) $(BIN)/minisegnet import-dataset '$(BOXED)' --format boxes --map 0=ball 1=background 2=background \
+		--model runs/staged/best.safetensors --network-size half --confidence 0.7 --longest-side 512 --image-format jpg \
+		--output runs/mixed --append --prefix "photo$${copy}_" --val 0; done)
+	@$(RUN) $(BIN)/minisegnet train --config config/model_photos.yaml --init-from runs/staged/best.safetensors \
+		--data runs/mixed --output runs/model
 	@$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet.onnx --half-checkpoint
+	@$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet_int8.onnx --int8
 
 # Which rclpy the recipes above would use; a test holds that a sourced ROS 2 does not leak in.
 rclpy-path:

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,8 @@ def factory_of(options: argparse.Namespace) -> Any:
 
 def run_node(options: argparse.Namespace) -> int:
     """Role `node`: the real node, with notes taken of what it takes and publishes; they are printed at the end."""
-    ages: list[float] = []
-    answers: list[tuple[float, float]] = []  # seconds inside the engine, seconds of work
+    # Packed: as Python's floats and tuples, ten minutes of notes took megabytes, which passed for the node's.
+    ages, engines, works = array('d'), array('d'), array('d')  # ms; seconds inside the engine; seconds of work
     stale = 0
     newest = 0
     put, take, publish, answer = NewestSlot.put, NewestSlot.take, Outputs.publish, Statistics.answer
@@ -81,7 +82,8 @@ def run_node(options: argparse.Namespace) -> int:
 
     def noted_answer(counts: Any, latency: float, engine: float, busy: float) -> None:
         answer(counts, latency, engine, busy)
-        answers.append((engine, busy))
+        engines.append(engine)
+        works.append(busy)
 
     NewestSlot.put, NewestSlot.take, Outputs.publish, Statistics.answer = (
         noted_put, noted_take, noted_publish, noted_answer,
@@ -101,14 +103,14 @@ def run_node(options: argparse.Namespace) -> int:
         spin_until(executor, lambda: not rclpy.ok())
     counts = node._statistics
     node.stop()
-    engine, work = np.array(answers).reshape(-1, 2).T * 1e3
+    engine, work = np.array(engines) * 1e3, np.array(works) * 1e3
     print(
         json.dumps(
             {
                 'taken': counts.taken, 'answered': counts.answered, 'dropped': counts.dropped, 'lost': counts.lost,
-                'unheard': counts.unheard, 'stale_answers': stale, 'ages': ages,
+                'unheard': counts.unheard, 'stale_answers': stale, 'ages': list(ages),
                 'engine_ms_p50': percentiles(engine, (50,))['p50'], 'overhead_ms': percentiles(work - engine),
-                'over_work_ms': percentiles(ages[: len(work)] - work),
+                'over_work_ms': percentiles(np.array(ages[: len(work)]) - work),
             }
         )
     )  # fmt: skip
@@ -123,7 +125,7 @@ def run_plain(options: argparse.Namespace) -> int:
     segmenter = factory_of(options)(options.model, **parameters)
     segmenter.run(np.zeros((HEIGHT, WIDTH, 3), np.uint8), order='bgr')
     publisher = node.create_publisher(Image, '~/label_image', 5)
-    ages: list[float] = []
+    ages = array('d')
 
     def answer(message: Image) -> None:
         pixels = pixels_of(message)
@@ -134,14 +136,14 @@ def run_plain(options: argparse.Namespace) -> int:
     node.create_subscription(Image, 'image', answer, PLAIN_QUEUE)
     with contextlib.suppress(KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
         rclpy.spin(node)
-    print(json.dumps({'taken': len(ages), 'answered': len(ages), 'ages': ages}))
+    print(json.dumps({'taken': len(ages), 'answered': len(ages), 'ages': list(ages)}))
     return 0
 
 
-def resident_mb(process: int) -> float:
-    """Resident memory of a process in MB (10^6 bytes)."""
+def resident_mb(process: int, part: str = 'VmRSS') -> float:
+    """Resident memory of a process in MB (10^6 bytes), or a part of it: RssShmem is the middleware's shared memory."""
     text = Path(f'/proc/{process}/status').read_text()
-    return int(text.partition('VmRSS:')[2].split()[0]) * 1.024e-3
+    return round(int(text.partition(f'{part}:')[2].split()[0]) * 1.024e-3, 1)
 
 
 @contextlib.contextmanager
@@ -175,6 +177,7 @@ def measure(role: str, rate: float, seconds: float, arguments: list[str], domain
             time.sleep(0.05)
         time.sleep(2.0)  # until the reliability has followed the camera
         memory: list[float] = []
+        shared: list[float] = []
         begun = time.monotonic()
         sent, looked = 0, 0.0
         cpu = time.process_time()
@@ -182,14 +185,16 @@ def measure(role: str, rate: float, seconds: float, arguments: list[str], domain
             camera.send(sent)
             sent += 1
             if now >= looked:
-                memory.append(round(resident_mb(process.pid), 1))
+                memory.append(resident_mb(process.pid))
+                shared.append(resident_mb(process.pid, 'RssShmem'))
                 looked += SAMPLE
                 if len(memory) % round(60 / SAMPLE) == 1:
                     print(f'{now:6.0f} s: {sent} sent, {memory[-1]} MB', file=sys.stderr, flush=True)
             time.sleep(max(0.0, begun + sent / rate - time.monotonic()))
         cpu = (time.process_time() - cpu) / seconds
         time.sleep(SETTLE)
-        memory.append(round(resident_mb(process.pid), 1))
+        memory.append(resident_mb(process.pid))
+        shared.append(resident_mb(process.pid, 'RssShmem'))
         stopped.set()
         listener.join()
         process.send_signal(signal.SIGINT)
@@ -201,12 +206,14 @@ def measure(role: str, rate: float, seconds: float, arguments: list[str], domain
     if 'lost' in node:
         # What was lost is part of what was dropped.
         node['uncounted'] = sent - camera.refused - node['answered'] - node['dropped'] - node['unheard']
-    minutes = memory[:: max(1, round(60 / SAMPLE))]
+    minute = max(1, round(60 / SAMPLE))
+    minutes = memory[::minute]
     return {
         'part': role, 'rate_hz': rate, 'seconds': seconds, 'sent': sent, 'sent_hz': round(sent / seconds, 1),
         **node,
         'refused': camera.refused, 'latency_ms': percentiles(camera.latencies), 'age_ms': percentiles(ages),
-        'rss_mb_each_minute': minutes, 'rss_mb_first_last_most': [memory[0], memory[-1], max(memory)],
+        'rss_mb_each_minute': minutes, 'shared_mb_each_minute': shared[::minute],
+        'rss_mb_first_last_most': [memory[0], memory[-1], max(memory)],
         'camera_cpu': round(cpu, 2),
     }  # fmt: skip
 

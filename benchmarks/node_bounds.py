@@ -98,4 +98,6 @@ def report(result: Mapping[str, Any]) -> str:
     grown = growth(minutes)
     change = 'shorter than two minutes, growth not judged' if grown is None else f'{grown:+.1%} since minute 1 at most'
     lines.append(f'  memory at each minute: {", ".join(f"{mb:.1f}" for mb in minutes)} MB ({change})')
+    shared = ', '.join(f'{mb:.1f}' for mb in result['shared_mb_each_minute'])
+    lines.append(f"  of it the middleware's shared memory: {shared} MB")
     return '\n'.join(lines)

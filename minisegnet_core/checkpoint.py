@@ -30,8 +30,9 @@ from minisegnet_core.preprocessing import FORMAT, Preprocessing
 class ModelRecord:
     """What belongs to a model beside its weights.
 
-    training: how it was made (schedule, data, metrics), as plain JSON values; for people and reports. width_mult: the
-    network's width multiplier.
+    training: how it was made (schedule, data, metrics), as plain JSON values; for people and reports. Files keep the
+    names of folders and files in it, not where they lay: models are passed on, and paths tell of people and machines.
+    width_mult: the network's width multiplier.
     """
 
     classes: ClassSet
@@ -45,9 +46,21 @@ class ModelRecord:
             'format': FORMAT,
             'classes': json.dumps(self.classes.to_list()),
             'preprocessing': json.dumps(self.preprocessing.to_dict()),
-            'training': json.dumps(self.training),
+            'training': json.dumps(_without_folders(self.training)),
             'width_mult': f'{self.width_mult:g}',
         }
+
+
+PLACES = ('data', 'output', 'init_from', 'encoder_weights')
+"""Settings of a training that may hold paths."""
+
+
+def _without_folders(training: Mapping[str, Any]) -> dict[str, Any]:
+    config = training.get('config')
+    if not isinstance(config, Mapping):
+        return dict(training)
+    names = {key: Path(config[key]).name for key in PLACES if isinstance(config.get(key), str)}
+    return {**training, 'config': {**config, **names}}
 
 
 def record_from_metadata(metadata: Mapping[str, str], path: Path) -> ModelRecord:

@@ -5,10 +5,12 @@
     minisegnet import-dataset TORSO-21/reality --format torso21 --output torso
     minisegnet import-dataset coco/annotations.json --format coco --map 'sports ball=ball' --output coco_soccer
     minisegnet import-dataset match.mcap --format frames --rate 2 --output match --label-tools to_label
+    minisegnet import-dataset yolo --format boxes --map 0=ball 1=background --output weak
 
 masks: folders of images and of label images painted in colours (also CVAT's "Segmentation mask 1.1", with its
 labelmap.txt, and seglight for SegLight's colours). torso21: TORSO-21. coco: COCO segmentations, polygons and run-length
 masks. frames: a bag, video or folder of images, with a model's own predictions to be corrected in a label tool.
+boxes: images with YOLO's text files of boxes; a model labels what it is sure of, and the boxes put it right.
 minisegnet: data sets of our own, to merge them or to split anew. docs/data.md tells more.
 """
 
@@ -20,8 +22,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from minisegnet_core.classes import SOCCER, ClassSet
+from minisegnet_core.classes import BALL, SOCCER, ClassSet
 from minisegnet_core.cli import command
+from minisegnet_core.data.importers.boxes import BoxedImages
 from minisegnet_core.data.importers.coco import Coco
 from minisegnet_core.data.importers.colors import ColorMap, parse_colors, read_labelmap
 from minisegnet_core.data.importers.entry import Content, Entry, Importer
@@ -33,7 +36,7 @@ from minisegnet_core.data.importing import SplitRule, import_entries
 from minisegnet_core.errors import ConfigurationError, SourceError
 from minisegnet_core.frames import open_frames
 
-FORMATS = ('masks', 'seglight', 'torso21', 'coco', 'frames', 'minisegnet')
+FORMATS = ('masks', 'seglight', 'torso21', 'coco', 'frames', 'boxes', 'minisegnet')
 
 
 @command
@@ -116,7 +119,7 @@ def _add_split_arguments(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_format_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group('masks and coco')
+    group = parser.add_argument_group('masks, coco and boxes')
     group.add_argument('--images', metavar='DIR', help='folder of the images (default: looked for below the source)')
     group.add_argument('--masks', metavar='DIR', help='folder of the label images (default: looked for)')
     group.add_argument(
@@ -128,7 +131,9 @@ def _add_format_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--most-unknown', type=float, default=0.001, help='share of unknown colours an image may have (default: 0.001)'
     )
-    group.add_argument('--map', nargs='+', default=[], metavar='CATEGORY=CLASS', help='of COCO categories')
+    group.add_argument(
+        '--map', nargs='+', default=[], metavar='CATEGORY=CLASS', help="of COCO's categories, of YOLO's numbers"
+    )
     group.add_argument('--rest', default='background', help='class of what COCO does not cover (default: background)')
     group = parser.add_argument_group('frames')
     group.add_argument('--topic', help='image topic of a bag (default: the only one)')
@@ -139,6 +144,20 @@ def _add_format_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         '--group-seconds', type=float, default=0.0, help='length of a group (default: the whole source is one)'
+    )
+    group = parser.add_argument_group('boxes')
+    group.add_argument(
+        '--confidence',
+        type=float,
+        default=0.8,
+        help='pixels of which the model is less sure are ignored (default: 0.8)',
+    )
+    group.add_argument(
+        '--longest-side', type=int, default=0, help='shrink larger images to it, pixels (default: as they are)'
+    )
+    group = parser.add_argument_group('frames and boxes')
+    group.add_argument(
+        '--network-size', default='native', help='native, half or WIDTHxHEIGHT, at which the model labels'
     )
     group.add_argument(
         '--model', default='', help='model file, or name of a shipped one (default: what runs best here)'
@@ -164,14 +183,25 @@ def _importer(arguments: argparse.Namespace) -> tuple[Importer, ClassSet]:
     if arguments.format == 'minisegnet':
         own = OwnFormat(path)
         return own, own.dataset.classes
-    return _labelled_frames(arguments, path)
+    return _labelled_by_a_model(arguments, path)
 
 
-def _labelled_frames(arguments: argparse.Namespace, path: Path) -> tuple[Importer, ClassSet]:
-    frames = open_frames(path, arguments.topic)
+def _labelled_by_a_model(arguments: argparse.Namespace, path: Path) -> tuple[Importer, ClassSet]:
+    frames = open_frames(path, arguments.topic) if arguments.format == 'frames' else None
     from minisegnet_core.inference.segmenter import Segmenter  # data knows no models: only this command brings one
 
-    segmenter = Segmenter(arguments.model)
+    segmenter = Segmenter(arguments.model, network_size=arguments.network_size)
+    if frames is None:
+        names = _pairs(arguments.map, '--map') or {'0': BALL}
+        boxes = BoxedImages(
+            path,
+            segmenter.probabilities,
+            segmenter.classes,
+            {_number(text): name for text, name in names.items()},
+            confidence=arguments.confidence,
+            longest_side=arguments.longest_side,
+        )
+        return boxes, segmenter.classes
     source = LabelledFrames(
         frames,
         stem_of(path),
@@ -182,6 +212,12 @@ def _labelled_frames(arguments: argparse.Namespace, path: Path) -> tuple[Importe
         group_seconds=arguments.group_seconds,
     )
     return source, segmenter.classes
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise ConfigurationError(f'--map {text}=... must begin with the number of a class of the boxes, such as 0=ball')
+    return int(text)
 
 
 def _colors(arguments: argparse.Namespace, path: Path) -> dict[tuple[int, int, int], str]:

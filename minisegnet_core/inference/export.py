@@ -122,6 +122,11 @@ def network_to_onnx(model: MiniSegNet) -> onnx.ModelProto:
     if program is None:
         raise ModelError('PyTorch exported nothing')
     proto: onnx.ModelProto = program.model_proto
+    for node in proto.graph.node:  # the exporter notes where in whose files each operation was called
+        node.ClearField('metadata_props')
+        node.ClearField('doc_string')
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info, *proto.graph.initializer):
+        value.ClearField('metadata_props')
     return proto
 
 

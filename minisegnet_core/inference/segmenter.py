@@ -18,7 +18,7 @@ from minisegnet_core.ball import Ball, find_balls
 from minisegnet_core.classes import BALL
 from minisegnet_core.errors import ConfigurationError, ImageError
 from minisegnet_core.geometry import MINIMUM_NETWORK_SIZE, label_size, parse_network_size, resample_to_label_grid
-from minisegnet_core.inference.engine import Order, file_hash
+from minisegnet_core.inference.engine import ImageSize, Order, file_hash
 from minisegnet_core.inference.selection import AUTO, open_model
 
 
@@ -114,18 +114,7 @@ class Segmenter:
         Raises:
             ImageError: the image is of another shape or type, or too small, or ``out`` does not fit it.
         """
-        if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            got = f'{image.dtype} {image.shape}' if isinstance(image, np.ndarray) else type(image).__name__
-            raise ImageError(f'an image must be (height, width, 3) uint8; this one is {got}')
-        if order not in ('rgb', 'bgr'):
-            raise ImageError(f"the channel order must be 'rgb' or 'bgr', not {order!r}")
-        size = (image.shape[1], image.shape[0])
-        network_size = parse_network_size(self.network_size, *size)
-        if min(network_size) < MINIMUM_NETWORK_SIZE:
-            raise ImageError(
-                f'the image is {size[0]}x{size[1]}, the network would see {network_size[0]}x{network_size[1]}; '
-                f'both sides must be at least {MINIMUM_NETWORK_SIZE}'
-            )
+        size, network_size = self._checked(image, order)
         width, height = label_size(*size)
         if out is None:
             out = np.empty((height, width), np.uint8)
@@ -135,9 +124,7 @@ class Segmenter:
                 f'({height}, {width})'
             )
         started = time.perf_counter()
-        # The camera's own bytes go in. Copied are only views with gaps, and read-only arrays, which OpenVINO refuses.
-        pixels = np.require(image, requirements=('C', 'W'))
-        labels, probabilities = self._engine.infer(pixels, order, network_size)
+        labels, probabilities = self._infer(image, order, network_size)
         engine_ms = (time.perf_counter() - started) * 1e3
         if network_size == size:
             out[...] = labels  # the engine's own buffer is overwritten by the next frame
@@ -150,6 +137,40 @@ class Segmenter:
             if ball.max() >= self.ball_threshold:  # a look is cheaper where there is none
                 balls = find_balls(np.ascontiguousarray(ball), threshold=self.ball_threshold)
         return Segmentation(out, balls, size, engine_ms)
+
+    def probabilities(self, image: NDArray[np.uint8], order: Order = 'rgb') -> NDArray[np.float32]:
+        """Probability of each class, (C, ceil(H/4), ceil(W/4)) float32, of one image as :meth:`run` takes it.
+
+        Raises:
+            ImageError: as :meth:`run`.
+        """
+        size, network_size = self._checked(image, order)
+        _, probabilities = self._infer(image, order, network_size)
+        if network_size == size:
+            return np.array(probabilities)  # the engine's own buffer is overwritten by the next image
+        return resample_to_label_grid(probabilities, size, network_size)
+
+    def _infer(
+        self, image: NDArray[np.uint8], order: Order, network_size: ImageSize
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        # The camera's own bytes go in. Copied are only views with gaps, and read-only arrays, which OpenVINO refuses.
+        return self._engine.infer(np.require(image, requirements=('C', 'W')), order, network_size)
+
+    def _checked(self, image: NDArray[np.uint8], order: str) -> tuple[ImageSize, ImageSize]:
+        """Size of the image, and at which the network is to see it."""
+        if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            got = f'{image.dtype} {image.shape}' if isinstance(image, np.ndarray) else type(image).__name__
+            raise ImageError(f'an image must be (height, width, 3) uint8; this one is {got}')
+        if order not in ('rgb', 'bgr'):
+            raise ImageError(f"the channel order must be 'rgb' or 'bgr', not {order!r}")
+        size = (image.shape[1], image.shape[0])
+        network_size = parse_network_size(self.network_size, *size)
+        if min(network_size) < MINIMUM_NETWORK_SIZE:
+            raise ImageError(
+                f'the image is {size[0]}x{size[1]}, the network would see {network_size[0]}x{network_size[1]}; '
+                f'both sides must be at least {MINIMUM_NETWORK_SIZE}'
+            )
+        return size, network_size
 
 
 def most_probable(probabilities: NDArray[np.float32], out: NDArray[np.uint8]) -> None:

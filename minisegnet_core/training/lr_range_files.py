@@ -64,7 +64,7 @@ def draw(test: RangeTest, path: Path, title: str) -> None:
         for rate in test.suggest():
             axes.axvline(rate, color='tab:red', linestyle='--')
     above.legend()
-    for name, rate in zip(('base_lr', 'lr'), test.suggest(), strict=True):
-        above.text(rate, 1.01, f'{name} {rate:.2g}', transform=above.get_xaxis_transform(), ha='center')
+    for name, rate, side in zip(('base_lr', 'lr'), test.suggest(), ('right', 'left'), strict=True):
+        above.text(rate, 1.01, f'{name} {rate:.2g}', transform=above.get_xaxis_transform(), ha=side)
     below.set_xlabel('learning rate')
     save_figure(figure, path)

@@ -40,6 +40,9 @@ NOISE_OF_SMOOTHED = ((1 - SMOOTHING) / (1 + SMOOTHING)) ** 0.5
 LAG = round(1 / (1 - SMOOTHING))
 """Steps by which the smoothed curve comes late."""
 
+NEARLY_LOWEST = 1.02
+"""A smoothed loss up to this many times the lowest one counts as the lowest."""
+
 BASE_OF_MAXIMUM = 0.25
 """Base rate where the curve gives none below the maximum: Smith's rule of thumb is a third or a quarter of it."""
 
@@ -56,7 +59,8 @@ class RangeTest:
         """(base_lr, lr): where the smoothed accuracy began to rise, and where its rise was nearly over.
 
         Where it never rises by more than its noise, since the network was trained before, there is no such place: then
-        ``lr`` is the rate just before accuracy begins to fall by more than its noise, ``base_lr`` a quarter of it.
+        ``lr`` is the rate just before accuracy begins to fall by more than its noise, or the one with the lowest loss,
+        whichever is lower, and ``base_lr`` a quarter of it.
         """
         accuracy = smoothed(self.accuracies)
         best = int(accuracy.argmax())
@@ -65,7 +69,11 @@ class RangeTest:
         noise = NOISE_OF_SMOOTHED * float(np.std(np.diff(self.accuracies))) / 2**0.5 if len(accuracy) > 1 else 0.0
         if best < LAG or high - start <= 6 * noise:
             still_good = np.flatnonzero(accuracy >= start - 2 * noise)
-            maximum = self.rates[max(int(still_good[-1]) - LAG, 1) if still_good.size else 0]
+            losses = smoothed(self.losses)
+            # In a test of few steps accuracy's noise hides its fall, and the loss tells more.
+            lowest = int(np.flatnonzero(losses <= NEARLY_LOWEST * losses.min())[-1])
+            falls = max(int(still_good[-1]) - LAG, 1) if still_good.size else 0
+            maximum = self.rates[min(falls, max(lowest, 1), len(self.rates) - 1)]
             return maximum * BASE_OF_MAXIMUM, maximum
         reached = (accuracy[: best + 1] - low) / max(high - low, 1e-12)
         maximum = self.rates[int(np.argmax(reached >= RISE_ENDS))]

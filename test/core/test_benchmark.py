@@ -154,3 +154,22 @@ def test_a_plot_without_matplotlib_is_told(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
     with pytest.raises(ConfigurationError, match='pip install matplotlib'):
         benchmark_report.plot({}, [], tmp_path / 'x.png')
+
+
+def test_the_peak_is_that_of_the_faster_layer(monkeypatch):
+    pytest.importorskip('openvino')
+    rates = {2: 30.0, 4: 50.0}
+    seen = []
+
+    def rate(precision, threads, gflop, shape, weights):
+        seen.append((precision, gflop))
+        return rates[len(shape)] * (2 if precision == 'int8' else 1)
+
+    monkeypatch.setattr(machine, '_openvino_rate', rate)
+    peak = machine.peak_gflops(1, 64)
+    assert peak['float32'] == 50.0
+    assert peak['int8'] == 100.0
+    assert dict(seen[:1]) == {'float32': pytest.approx(2 * 64**3 / 1e9)}
+    assert seen[1][1] == pytest.approx(2 * 9 * 512 * 512 * 32 * 32 / 1e9)
+    monkeypatch.undo()
+    assert all(value > 0 for value in machine.peak_gflops(1, 64).values())

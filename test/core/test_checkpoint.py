@@ -26,6 +26,20 @@ def test_round_trip(tmp_path):
     assert not loaded.training
 
 
+def test_a_file_that_is_passed_on_does_not_tell_where_things_lay(tmp_path):
+    config = {
+        'data': '/home/ann/scenes',
+        'output': 'runs/a',
+        'init_from': None,
+        'encoder_weights': 'imagenet',
+        'seed': 2,
+    }
+    record = ModelRecord(SOCCER, training={'config': config, 'epochs': 3})
+    save_checkpoint(tmp_path / 'm.safetensors', MiniSegNet(), record)
+    kept = load_checkpoint(tmp_path / 'm.safetensors')[1].training
+    assert kept == {'config': {**config, 'data': 'scenes', 'output': 'a'}, 'epochs': 3}
+
+
 def test_half_precision_halves_the_file_and_loads_as_float32(tmp_path):
     model = MiniSegNet()
     for half in (False, True):

@@ -179,3 +179,13 @@ def test_evaluate_predict_and_thresholds(shapes_dataset, tmp_path, capsys):
     assert (tmp_path / 'p' / 'overlay.mp4').stat().st_size > 0
     assert predict([str(tmp_path / 'gone'), '--output', str(tmp_path / 'q')], 'predict') == 2
     assert 'there is no' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('name', ['finetune', 'model', 'model_encoder', 'model_photos'])
+def test_the_other_configurations_of_trainings_are_whole(name):
+    from minisegnet_core.training.command import make_parser, parse_settings
+
+    argv = ['--config', str(ROOT / 'config' / f'{name}.yaml'), '--data', 'd', '--output', 'o', '--init-from', 'm']
+    _, config = parse_settings(make_parser('train', ''), argv)
+    written = yaml.safe_load((ROOT / 'config' / f'{name}.yaml').read_text())
+    assert {key: getattr(config.stage3, key) for key in written.get('stage3', {})} == written.get('stage3', {})

@@ -190,8 +190,8 @@ def test_frames_are_labelled_by_the_model_and_come_back_corrected(run, tmp_path,
     class Segmenter:
         classes = SOCCER
 
-        def __init__(self, model):
-            assert model == 'chosen.onnx'
+        def __init__(self, model, network_size):
+            assert (model, network_size) == ('chosen.onnx', 'half')
 
         def run(self, image):
             label_image = np.full((image.shape[0] // 4, image.shape[1] // 4), 3, np.uint8)
@@ -204,7 +204,17 @@ def test_frames_are_labelled_by_the_model_and_come_back_corrected(run, tmp_path,
         write_image(tmp_path / f'photos/{index}.jpg', np.full((48, 64, 3), 60 * index, np.uint8))
     tools = tmp_path / 'tools'
     told = run(
-        tmp_path / 'photos', '--format', 'frames', '--model', 'chosen.onnx', '--label-tools', tools, '--val', '0'
+        tmp_path / 'photos',
+        '--format',
+        'frames',
+        '--model',
+        'chosen.onnx',
+        '--network-size',
+        'half',
+        '--label-tools',
+        tools,
+        '--val',
+        '0',
     )
     assert 'train: 3 images of 1 groups' in told
     corrected = tools / 'SegmentationClass/photos_1.png'

@@ -38,6 +38,12 @@ def files(tmp_path_factory) -> tuple[Path, Path]:
     return folder / 'm.safetensors', folder / 'm.onnx'
 
 
+def test_the_export_does_not_tell_where_the_code_lay(files):
+    content = files[1].read_bytes()
+    for folder in (Path(export.__file__).parents[2], Path(torch.__file__).parents[1]):
+        assert str(folder).encode() not in content
+
+
 def picture(width, height, seed=0):
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3)).astype(np.uint8)

@@ -74,6 +74,19 @@ def test_suggestion_for_a_network_that_was_trained_before(noise):
     assert base_lr == lr / 4
 
 
+def test_suggestion_where_the_loss_tells_earlier_than_accuracy():
+    """The curves of a real stage 2. Once .0017 were suggested, where the loss had risen: the stage fell back."""
+    losses = '.28 .28 .26 .45 .59 .40 .43 .55 .41 .46 .48 .49 .38 .37 .80 1.05 .67 .56 .80 .69 .77 .68 1.03 .52'
+    accuracies = (
+        '.914 .907 .921 .850 .854 .880 .868 .839 .852 .815 .872 .869 '
+        '.883 .890 .742 .769 .789 .785 .699 .727 .785 .828 .726 .827'
+    )
+    curves = [[float(value) for value in text.split()] for text in (losses, accuracies)]
+    base_lr, lr = RangeTest(list(np.linspace(1e-6, 1e-2, 24)), *curves).suggest()
+    assert lr == pytest.approx(0.00087, abs=1e-5)
+    assert base_lr == lr / 4
+
+
 def test_base_is_below_the_maximum_also_on_a_flat_curve():
     base_lr, lr = RangeTest([1e-3, 2e-3, 3e-3], [1.0] * 3, [0.5] * 3).suggest()
     assert 0 < base_lr < lr

@@ -141,7 +141,8 @@ def test_images_lost_though_both_sides_are_reliable(spin, wait, fake, capfd):
     """Nothing is lost on the way then, a queue was full: no hint at shared memory."""
     node = spin(SegmentNode(fake))
     spin(Peer(qos=RELIABLE), 1)
-    wait(lambda: node._input and node._input.publishers and node._input.reliability == ReliabilityPolicy.RELIABLE)
+    wait(lambda: node._input and node._input.publishers)
+    wait(lambda: node._input.profile.reliability == ReliabilityPolicy.RELIABLE, what='the subscription to follow')
     node._input._count_lost(2)
     said = capfd.readouterr().err
     assert 'from peer (reliable) to segment (reliable): they came faster than this process took them' in said
