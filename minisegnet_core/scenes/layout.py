@@ -17,6 +17,7 @@ from minisegnet_core.scenes.config import SceneConfig
 from minisegnet_core.scenes.fields import FIELDS
 from minisegnet_core.scenes.ground import Ground, sample_ground
 from minisegnet_core.scenes.hall import Hall, sample_hall
+from minisegnet_core.scenes.held import held_thing
 from minisegnet_core.scenes.light import Light, sample_light
 from minisegnet_core.scenes.nets import Net
 from minisegnet_core.scenes.ownbody import own_body
@@ -156,8 +157,13 @@ def sample_scene(config: SceneConfig, rng: np.random.Generator, around: bool = F
 
 
 def sample_own_body(config: SceneConfig, camera: Camera, heading: float, rng: np.random.Generator) -> tuple[Solid, ...]:
-    """Parts of the own robot, whose body looks along ``heading`` (radians), or none."""
-    return own_body(camera, heading, rng) if rng.random() < config.things.own_robot else ()
+    """What is before the lens: parts of the own robot, whose body looks along ``heading`` (radians), things that
+    somebody holds into the picture, or nothing."""
+    parts = own_body(camera, heading, rng) if rng.random() < config.things.own_robot else ()
+    # Nothing is drawn where there is no chance of it, so that series without such things stay as they were.
+    if config.things.held and rng.random() < config.things.held:
+        parts += held_thing(camera, rng)
+    return parts
 
 
 def _balls(config: SceneConfig, ground: Ground, camera: Camera, rng: np.random.Generator) -> list[BallBody]:

@@ -135,6 +135,7 @@ class ThingSettings:
     close_actor: float = chance(0.15, 'share of scenes with a robot or a leg within 1.2 m')
     at_ball: float = chance(0.25, 'share of balls at which a robot or a person stands')
     own_robot: float = chance(0.35, "share of scenes with parts of the camera's own robot in view")
+    held: float = chance(0.12, 'share of scenes with a telephone, a tool and a hand close to the lens')
     distractors: Range = span(0, 5, (0, 80), 'count', 'white, round, ball- and line-coloured things off the field')
 
 
@@ -165,6 +166,7 @@ class SensorSettings:
     gamma: Range = span(1.7, 2.5, (1, 4), '1', 'of the tone curve')
     rim: float = number(40.0, (0.7, 400), 'px', "most over which light fades at the rim of the lens's image circle")
     veil: Range = span(-0.25, 0.35, (-1, 5), 'share', "flare added to all, of the field's mean; below 0: black level")
+    glare: float = chance(0.2, 'share of images with halos around what is burnt out')
     vignetting: Range = span(0.0, 0.6, (0, 1), 'share', 'light lost in the corners')
     focus: Range = span(0.35, 1.1, (0, 10), 'px', "sigma of the lens's blur")
     defocus: float = chance(0.12, 'share of images out of focus: up to four times as much')

@@ -21,7 +21,8 @@ class Sensor:
     """One exposure. brightness: where the field's mean goes, linear; gains: RGB; sigma, motion (pixels, radians);
     noise: (of a dark pixel, of shot noise), linear; quality: of JPEG, 0 for none; rim: pixels over which light fades at
     the rim of the lens's image circle; veil: light added everywhere by flare, or taken as black level, linear;
-    bleach: how much of too bright a green spills into red and blue."""
+    bleach: how much of too bright a green spills into red and blue; glare: share of the light beyond white that the
+    lens spreads around it, and over how many pixels."""
 
     brightness: float
     gains: Floats
@@ -36,6 +37,7 @@ class Sensor:
     rim: float = 1.0
     veil: float = 0.0
     bleach: float = 0.0
+    glare: tuple[float, float] = (0.0, 1.0)
 
     def expose(self, light: Floats, exposure: float, rng: np.random.Generator) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB of (H, W, 3) linear light, each value multiplied by ``exposure``."""
@@ -46,6 +48,8 @@ class Sensor:
         if self.sigma > 0.2:
             side = 2 * int(np.ceil(2.2 * self.sigma)) + 1
             light = cv2.GaussianBlur(light, (side, side), self.sigma, borderType=cv2.BORDER_REPLICATE)
+        if self.glare[0]:
+            light = _with_halos(light, np.float32(1 / max(exposure, 1e-6)), *self.glare)
         gain = (self.gains * np.float32(exposure)).astype(np.float32)
         image = cv2.transform(light, np.diag(gain) @ _saturation_matrix(self.saturation))
         if self.veil:
@@ -94,7 +98,12 @@ def sample_sensor(settings: SensorSettings, width: int, rng: np.random.Generator
         length = float(np.exp(rng.uniform(*np.log(np.maximum(settings.motion_length, 1e-3)))))
     # Dark images are dark for want of light: their gain, and with it their noise, is higher.
     floor = float(np.exp(rng.uniform(np.log(settings.noise[0]), np.log(settings.noise[1]))))
+    # Nothing is drawn where there is no chance of it, so that series without glare stay as they were.
+    glare = (0.0, 1.0)
+    if settings.glare and rng.random() < settings.glare:
+        glare = (float(rng.uniform(0.1, 0.8)), float(np.exp(rng.uniform(np.log(5), np.log(30)))) * scale)
     return Sensor(
+        glare=glare,
         brightness=brightness,
         gains=np.array([2 ** error[0], 1, 2 ** error[1]], np.float32),
         saturation=float(rng.uniform(*settings.saturation)),
@@ -129,6 +138,19 @@ def _curve(gamma: float, lift: float) -> NDArray[np.uint8]:
     """(256,) uint8: bytes of the tone curve, by the square root of the linear level in 255ths."""
     roots = np.linspace(0, 1, 256, dtype=np.float32)
     return np.asarray(np.round((lift + (1 - lift) * roots ** np.float32(2 / gamma)) * 255), np.uint8)
+
+
+def _with_halos(light: Floats, white: np.float32, share: float, sigma: float) -> Floats:
+    """Light with ``share`` of what is beyond ``white`` spread around it, on an eighth of the image's size: halos are
+    soft."""
+    height, width = light.shape[:2]
+    small = cv2.resize(light, (max(width // 8, 1), max(height // 8, 1)), interpolation=cv2.INTER_AREA)
+    beyond = np.maximum(small - white, 0)
+    if not beyond.any():
+        return light
+    beyond = cv2.GaussianBlur(beyond, (0, 0), max(sigma / 8, 0.5), borderType=cv2.BORDER_REPLICATE)
+    halo = cv2.resize(beyond, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(light + np.float32(share) * halo, np.float32)
 
 
 def _smear(light: Floats, length: float, angle: float) -> Floats:

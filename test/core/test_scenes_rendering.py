@@ -14,6 +14,7 @@ from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.scenes import SceneConfig, SceneSequence, render_scene, render_sequence
 from minisegnet_core.scenes import settings as scene_settings
 from minisegnet_core.scenes.config import PRESETS
+from minisegnet_core.scenes.layout import sample_own_body, sample_scene
 from minisegnet_core.scenes.nets import Net
 from minisegnet_core.scenes.solids import Canvas
 from minisegnet_core.scenes.viewport import FAR_AWAY, Viewport
@@ -133,3 +134,62 @@ def test_sequences_move_smoothly_and_repeat():
     assert np.array_equal(third.image, sequence.frame(2).image)
     with pytest.raises(ConfigurationError, match='rate'):
         SceneSequence(config, 5, 0)
+
+
+def test_held_things_are_background_and_before_all_else():
+    bare = {'camera': {'pitch': [60, 60], 'tumble': 0, 'level': 0}, 'things': {'own_robot': 0, 'close_actor': 0}}
+    held = {**bare, 'things': {**bare['things'], 'held': 1.0}}
+    without, with_it = ([render_scene(small(**c), 4, i).labels for i in range(8)] for c in (bare, held))
+    covered = sum(int(((a != 0) & (b == 0)).sum()) for a, b in zip(without, with_it, strict=True))
+    uncovered = sum(int(((a == 0) & (b != 0)).sum()) for a, b in zip(without, with_it, strict=True))
+    assert covered > 2000 and uncovered == 0
+
+
+def test_no_chance_of_held_things_or_glare_leaves_series_as_they_were():
+    # The random numbers of everything else must not depend on what is never drawn: see config/validation.yaml.
+    plain = small(things={'held': 0}, sensor={'glare': 0})
+    for index in range(4):
+        rng = np.random.default_rng([9, index])
+        before = sample_scene(plain, rng)[0].sensor
+        assert before.glare == (0.0, 1.0)
+        state = rng.bit_generator.state
+        camera = render_scene(plain, 9, index).camera
+        sample_own_body(
+            dataclasses.replace(plain, things=dataclasses.replace(plain.things, own_robot=0)), camera, 0, rng
+        )
+        after = np.random.default_rng()
+        after.bit_generator.state = state
+        after.random()  # whether the own robot is seen, and nothing more
+        assert rng.bit_generator.state == after.bit_generator.state
+
+
+def test_halos_spread_what_is_beyond_white_and_leave_the_rest():
+    light = np.zeros((64, 64, 3), np.float32)
+    light[28:36, 28:36] = 5.0
+    sensor = dataclasses.replace(
+        sample_scene(small(), np.random.default_rng(0))[0].sensor,
+        gains=np.ones(3, np.float32),
+        saturation=1.0,
+        gamma=2.0,
+        lift=0.0,
+        vignetting=0.0,
+        sigma=0.0,
+        motion=(0.0, 0.0),
+        noise=(0.0, 0.0),
+        quality=0,
+        veil=0.0,
+        bleach=0.0,
+    )
+    plain, glaring = (
+        dataclasses.replace(sensor, glare=(share, 16.0)).expose(light, 1.0, np.random.default_rng(0)).astype(int)
+        for share in (0.0, 0.5)
+    )
+    assert plain[32, 48].max() == 0 and glaring[32, 48].min() > 20  # beside the lamp
+    assert glaring[32, 48, 0] > glaring[32, 60, 0]  # it fades
+    dim = np.minimum(light, 0.9)  # nothing is beyond white
+    assert np.array_equal(
+        *(
+            dataclasses.replace(sensor, glare=g).expose(dim, 1.0, np.random.default_rng(0))
+            for g in ((0.0, 1.0), (0.5, 16.0))
+        )
+    )
