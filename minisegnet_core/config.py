@@ -151,6 +151,8 @@ class TrainConfig:
         width_mult: width multiplier: factor on the channels of all layers, 0.25 to 2. 1 is the paper's network;
             ImageNet's weights fit no other. With init_from the checkpoint's own width is taken.
         init_from: checkpoint from which the whole network starts, for fine-tuning; replaces encoder_weights.
+        keep: share of the weights of init_from in those that are validated and kept, 0 to below 1: 0 takes the trained
+            ones as they are, more forgets less of what the model knew (weight averaging, WiSE-FT).
         freeze_anyway: freeze the encoder in stage 1 even where it was never trained.
         stage1: epochs 0-29, half resolution, encoder frozen.
         stage2: epochs 30-44, half resolution, encoder trained.
@@ -180,6 +182,7 @@ class TrainConfig:
     encoder_weights: str = 'imagenet'
     width_mult: float = 1.0
     init_from: str | None = None
+    keep: float = 0.0
     freeze_anyway: bool = False
     stage1: StageConfig = field(default_factory=lambda: StageConfig(30, 'half', 'frozen', 1e-3, 1e-4))
     stage2: StageConfig = field(default_factory=lambda: StageConfig(15, 'half', 'trained', 5e-4, 5e-5))
@@ -224,6 +227,10 @@ class TrainConfig:
             _require(some, 'class_weights', weights, 'at least 0 each, one of them above')
         files = bool(self.init_from) and self.encoder_weights not in ('imagenet', 'none')
         _require(not files, 'encoder_weights', self.encoder_weights, 'left out where init_from brings all weights')
+        _require(0 <= self.keep < 1, 'keep', self.keep, '0 to below 1')
+        _require(
+            not self.keep or bool(self.init_from), 'keep', self.keep, '0 without init_from, whose weights it keeps'
+        )
         smallest, largest = WIDTH_MULTS
         _require(smallest <= self.width_mult <= largest, 'width_mult', self.width_mult, f'{smallest} to {largest:g}')
         other = self.width_mult != 1 and self.encoder_weights == 'imagenet' and not self.init_from

@@ -22,6 +22,7 @@ from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.model import MiniSegNet, load_encoder_weights
 from minisegnet_core.preprocessing import Preprocessing
 from minisegnet_core.training.allocator import give_freed_memory_back
+from minisegnet_core.training.blending import Blend
 from minisegnet_core.training.hardware import compiles, gather, memory_format
 from minisegnet_core.training.loop import Machinery
 from minisegnet_core.training.losses import SegmentationLoss, weights_from_shares
@@ -67,6 +68,7 @@ class Setup:
         self.network: nn.Module = self.model
         self.stages = self._effective_stages(pretrained)
         self.machinery = Machinery(fabric, self.preprocessing)
+        self.blend = Blend(self.model, config.keep, state['start'] if state and config.keep else None)
         self.class_weights = state['class_weights'] if state else self._class_weights()
         self.criterion = SegmentationLoss(config.loss, self.classes, self.class_weights, dataset.absent)
         self.criterion.to(fabric.device)

@@ -171,16 +171,20 @@ class _Trainer:
                 )
             average_batch_norm(setup.model, self.fabric)
             seconds = time.monotonic() - started
-            validation = setup.validate(stage, val_data)
-            if not math.isfinite(validation.loss):
-                raise TrainingError(
-                    f'epoch {epoch}: the network gives no finite loss on the validation images any more; '
-                    f'{self.run_folder.root} holds the state before this epoch. Lower {name}.lr'
+            with setup.blend.applied():
+                validation = setup.validate(stage, val_data)
+                if not math.isfinite(validation.loss):
+                    raise TrainingError(
+                        f'epoch {epoch}: the network gives no finite loss on the validation images any more; '
+                        f'{self.run_folder.root} holds the state before this epoch. Lower {name}.lr'
+                    )
+                row = EpochRow.of(
+                    epoch, name, stage.resolution, rate(len(batches) - 1), loss, seconds, validation, setup.classes
                 )
-            row = EpochRow.of(
-                epoch, name, stage.resolution, rate(len(batches) - 1), loss, seconds, validation, setup.classes
-            )
-            self._save(row, stage, optimizer)
+                record = self._record(row)
+                if self.fabric.is_global_zero and self.run_folder.is_best(row):
+                    save_checkpoint(self.run_folder.best, setup.model, record)
+            self._save(row, record, stage, optimizer)
             if self.events:
                 write_epoch(self.events, row, validation.pictures, setup.classes)
             self.reporter.epoch_done(row)
@@ -194,10 +198,8 @@ class _Trainer:
         except ModuleNotFoundError:
             self.reporter.message(curves.HINT)
 
-    def _save(self, row: EpochRow, stage: StageConfig, optimizer: torch.optim.Optimizer) -> None:
-        setup, record = self.setup, self._record(row)
-        if self.fabric.is_global_zero and self.run_folder.is_best(row):
-            save_checkpoint(self.run_folder.best, setup.model, record)
+    def _save(self, row: EpochRow, record: ModelRecord, stage: StageConfig, optimizer: torch.optim.Optimizer) -> None:
+        setup = self.setup
         state = {
             'model': setup.model.state_dict(),
             'optimizer': optimizer.state_dict(),
@@ -206,6 +208,7 @@ class _Trainer:
             'preprocessing': setup.preprocessing.to_dict(),
             'class_weights': setup.class_weights,
             'rates': [stage.base_lr, stage.lr],
+            'start': setup.blend.start,
         }
         self.run_folder.save(row, state)
         self.fabric.barrier()  # where the writing fails, no process goes on

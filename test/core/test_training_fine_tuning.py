@@ -1,6 +1,7 @@
 """Fine-tuning from a model: the report of before and after for each venue, also after an interruption."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,17 @@ torch = pytest.importorskip('torch', reason='training needs PyTorch')
 
 from shapes import tiny_training, write_shapes  # noqa: E402
 
-from minisegnet_core.checkpoint import ModelRecord, save_checkpoint  # noqa: E402
+from minisegnet_core.checkpoint import (  # noqa: E402
+    ModelRecord,
+    load_checkpoint,
+    read_training_state,
+    save_checkpoint,
+)
 from minisegnet_core.classes import SOCCER  # noqa: E402
 from minisegnet_core.config import StageConfig, TrainConfig  # noqa: E402
 from minisegnet_core.errors import ConfigurationError  # noqa: E402
 from minisegnet_core.model import MiniSegNet  # noqa: E402
+from minisegnet_core.training.blending import Blend  # noqa: E402
 from minisegnet_core.training.command import main, make_parser, parse_settings  # noqa: E402
 from minisegnet_core.training.fine_tuning import table  # noqa: E402
 from minisegnet_core.training.trainer import Silence, train  # noqa: E402
@@ -73,6 +80,65 @@ def test_report_of_before_and_after_for_each_venue(venues, start, tmp_path):
         for kind in ('found', 'missed', 'false'):
             groups = [entry[side]['ball'][kind] for entry in report['groups'].values()]
             assert report['all'][side]['ball'][kind] == sum(groups)
+
+
+def test_what_is_kept_lies_between_before_and_after_also_after_an_interruption(venues, start, tmp_path):
+    def weights(path):
+        return load_checkpoint(path)[0].state_dict()
+
+    plain = config_for(venues, start, tmp_path / 'plain')
+    plain.stage3 = replace(plain.stage3, epochs=2)
+    blended, resumed = (replace(plain, keep=0.75, output=str(tmp_path / name)) for name in ('blended', 'resumed'))
+
+    class Stop(Silence):
+        def epoch_done(self, row):
+            raise KeyboardInterrupt
+
+    rows = {config.output: train(config).rows for config in (plain, blended)}
+    with pytest.raises(KeyboardInterrupt):
+        train(resumed, reporter=Stop())
+    before, after = weights(start), read_training_state(tmp_path / 'resumed' / 'last.ckpt')['model']
+    for name, value in weights(tmp_path / 'resumed' / 'best.safetensors').items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, 0.75 * before[name] + 0.25 * after[name], rtol=1e-5, atol=1e-6)
+    result = train(resumed, resume=True)
+    # It trains as ever; what differs is judged and kept.
+    assert [r.train_loss for r in rows[plain.output]] == [r.train_loss for r in rows[blended.output]]
+    assert [r.val_loss for r in rows[plain.output]] != [r.val_loss for r in rows[blended.output]]
+    assert [(r.train_loss, r.val_loss, r.iou) for r in result.rows] == [
+        (r.train_loss, r.val_loss, r.iou) for r in rows[blended.output]
+    ]
+    kept, again = (weights(tmp_path / name / 'best.safetensors') for name in ('blended', 'resumed'))
+    assert all(torch.equal(kept[name], again[name]) for name in kept)
+
+
+def test_blend_by_hand():
+    model = MiniSegNet()
+    blend = Blend(model, 0.25)
+    name, counter = 'head.2.weight', 'encoder.bn1.num_batches_tracked'
+    with torch.no_grad():
+        start = model.state_dict()[name].clone()
+        model.state_dict()[name].add_(4.0)
+        model.state_dict()[counter].fill_(8)
+    trained = model.state_dict()[name].clone()
+    with blend.applied():
+        torch.testing.assert_close(model.state_dict()[name], start + 3.0)
+        assert model.state_dict()[counter] == 8
+    assert torch.equal(model.state_dict()[name], trained)
+    with pytest.raises(ZeroDivisionError), blend.applied():
+        raise ZeroDivisionError
+    assert torch.equal(model.state_dict()[name], trained)
+
+
+@pytest.mark.parametrize('keep', [-0.1, 1.0])
+def test_a_share_that_is_none_is_refused(venues, start, tmp_path, keep):
+    with pytest.raises(ConfigurationError, match=r'keep is .*; it must be 0 to below 1'):
+        replace(config_for(venues, start, tmp_path / 'run'), keep=keep).check()
+
+
+def test_keeping_the_weights_of_no_model_is_refused(venues, start, tmp_path):
+    with pytest.raises(ConfigurationError, match=r'init_from'):
+        replace(config_for(venues, start, tmp_path / 'run'), keep=0.5, init_from=None).check()
 
 
 def test_table():
