@@ -153,6 +153,8 @@ class TrainConfig:
         init_from: checkpoint from which the whole network starts, for fine-tuning; replaces encoder_weights.
         keep: share of the weights of init_from in those that are validated and kept, 0 to below 1: 0 takes the trained
             ones as they are, more forgets less of what the model knew (weight averaging, WiSE-FT).
+        freeze_statistics: normalise by the batch-norm statistics of init_from, and leave them as they are: those of few
+            images of one look spoil the network for all others.
         freeze_anyway: freeze the encoder in stage 1 even where it was never trained.
         stage1: epochs 0-29, half resolution, encoder frozen.
         stage2: epochs 30-44, half resolution, encoder trained.
@@ -183,6 +185,7 @@ class TrainConfig:
     width_mult: float = 1.0
     init_from: str | None = None
     keep: float = 0.0
+    freeze_statistics: bool = False
     freeze_anyway: bool = False
     stage1: StageConfig = field(default_factory=lambda: StageConfig(30, 'half', 'frozen', 1e-3, 1e-4))
     stage2: StageConfig = field(default_factory=lambda: StageConfig(15, 'half', 'trained', 5e-4, 5e-5))
@@ -231,6 +234,8 @@ class TrainConfig:
         _require(
             not self.keep or bool(self.init_from), 'keep', self.keep, '0 without init_from, whose weights it keeps'
         )
+        statistics = not self.freeze_statistics or bool(self.init_from)
+        _require(statistics, 'freeze_statistics', True, 'false without init_from, whose statistics it freezes')
         smallest, largest = WIDTH_MULTS
         _require(smallest <= self.width_mult <= largest, 'width_mult', self.width_mult, f'{smallest} to {largest:g}')
         other = self.width_mult != 1 and self.encoder_weights == 'imagenet' and not self.init_from

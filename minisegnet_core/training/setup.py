@@ -179,10 +179,15 @@ class Setup:
         return self.fabric.setup_optimizers(optimizer)  # type: ignore[return-value]
 
     def train_mode(self, stage: StageConfig) -> None:
-        """Puts the model into training mode; of a frozen encoder, batch-norm statistics must not move either."""
+        """Puts the model into training mode; of a frozen encoder, batch-norm statistics must not move either, and
+        with ``freeze_statistics`` none do."""
         self.network.train()
         if stage.encoder == 'frozen':
             self.model.encoder.eval()
+        if self.config.freeze_statistics:
+            for module in self.model.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
 
 
 def _require_a_weight_each(config: TrainConfig, dataset: Dataset) -> None:

@@ -141,6 +141,18 @@ def test_keeping_the_weights_of_no_model_is_refused(venues, start, tmp_path):
         replace(config_for(venues, start, tmp_path / 'run'), keep=0.5, init_from=None).check()
 
 
+def test_frozen_statistics_stay_to_the_bit_while_weights_move(venues, start, tmp_path):
+    config = replace(config_for(venues, start, tmp_path / 'run'), freeze_statistics=True)
+    config.stage3 = replace(config.stage3, epochs=1)
+    train(config)
+    before = load_checkpoint(start)[0].state_dict()
+    after = load_checkpoint(tmp_path / 'run' / 'best.safetensors')[0].state_dict()
+    statistics = [name for name in before if 'running_' in name or 'num_batches' in name]
+    assert len(statistics) == 3 * 23  # 20 of ResNet18, 3 of the decoder
+    assert all(torch.equal(before[name], after[name]) for name in statistics)
+    assert not torch.equal(before['encoder.bn1.weight'], after['encoder.bn1.weight'])
+
+
 def test_table():
     side = {'mean_iou': 0.5, 'iou': {'ball': None}, 'ball': {'found': 1, 'missed': 2, 'false': 0, 'error_px_p50': None}}
     after = {**side, 'mean_iou': 0.75, 'iou': {'ball': 0.25}}
@@ -170,7 +182,8 @@ def test_the_recipe_is_a_valid_configuration_and_found_by_its_name(tmp_path, mon
     assert config == parse_settings(parser, ['--config=finetune.yaml', '--data', 'venue'])[1]
     with pytest.raises(ConfigurationError, match=r'mine\.yaml'):
         parse_settings(parser, ['--config', 'mine.yaml'])
-    config.check()
-    assert config.init_from is None  # the user's to name
+    with pytest.raises(ConfigurationError, match='init_from'):  # the user's to name
+        config.check()
+    replace(config, init_from='m.safetensors').check()
     assert [stage.epochs for stage in config.stages.values()][:2] == [0, 0]
     assert set(yaml.safe_load(path.read_text())) <= set(vars(TrainConfig()))
