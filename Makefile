@@ -105,6 +105,12 @@ lint: $(VENV)/.setup-test
 # BACKGROUNDS: folder of panoramas' faces for halls. TEXTURES: of turf. BOXED: photos with YOLO boxes (0 ball, 1 robot, 2 human).
 HALLS = $(if $(BACKGROUNDS),--backgrounds '$(BACKGROUNDS)') $(if $(TEXTURES),--textures '$(TEXTURES)')
 
+# $(1): folder of the data set to which the photos are added, $(2): the model that labels them, $(3): how often each is taken.
+WEAK_LABELS = $(if $(BOXED),@set -e; for copy in $(3); do \
+	$(RUN) $(BIN)/minisegnet import-dataset '$(BOXED)' --format boxes --map 0=ball 1=background 2=background \
+	--model $(2) --network-size half --confidence 0.7 --longest-side 512 --image-format jpg \
+	--output $(1) --append --prefix "photo$${copy}_" --val 0; done)
+
 model: $(VENV)/.setup-test
 	@$(RUN) $(BIN)/minisegnet synthesize --output runs/encoder_scenes --count 1300 --seed 1 --val-share 0.077 $(HALLS)
 	@$(RUN) $(BIN)/minisegnet train --config config/model_encoder.yaml --data runs/encoder_scenes --output runs/encoder
@@ -112,12 +118,14 @@ model: $(VENV)/.setup-test
 	@$(RUN) $(BIN)/minisegnet train --config config/model.yaml --encoder-weights runs/encoder/best.safetensors \
 		--data runs/scenes --output runs/staged
 	@$(RUN) $(BIN)/minisegnet synthesize --output runs/mixed --count 3100 --seed 11 --size 512x384 --val-share 0.032 $(HALLS)
-	@$(if $(BOXED),set -e; for copy in 1 2 3; do \
-		$(RUN) $(BIN)/minisegnet import-dataset '$(BOXED)' --format boxes --map 0=ball 1=background 2=background \
-		--model runs/staged/best.safetensors --network-size half --confidence 0.7 --longest-side 512 --image-format jpg \
-		--output runs/mixed --append --prefix "photo$${copy}_" --val 0; done)
+	$(call WEAK_LABELS,runs/mixed,runs/staged/best.safetensors,1 2 3)
 	@$(RUN) $(BIN)/minisegnet train --config config/model_photos.yaml --init-from runs/staged/best.safetensors \
-		--data runs/mixed --output runs/model
+		--data runs/mixed --output runs/photos
+	@$(RUN) $(BIN)/minisegnet synthesize --output runs/more --count 9150 --seed 101 --size 512x384 --val-share 0.0164 \
+		--set balls.distance='[0.2, 14]' $(HALLS)
+	$(call WEAK_LABELS,runs/more,runs/photos/best.safetensors,1 2 3 4 5)
+	@$(RUN) $(BIN)/minisegnet train --config config/model_more.yaml --init-from runs/photos/best.safetensors \
+		--data runs/more --output runs/model
 	@$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet.onnx --half-checkpoint
 	@$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet_int8.onnx --int8
 
