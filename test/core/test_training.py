@@ -116,7 +116,7 @@ def test_learning_rates_by_hand():
         ({'class_weights': [1.0, 2.0]}, 'class_weights has 2 numbers'),
         ({'device': 'tpu'}, "device 'tpu'"),
         ({'class_weights': [0.0] * 4}, 'class_weights is'),
-        ({'loss': LossConfig(cross_entropy=0.0)}, r'loss\.cross_entropy \+ loss\.dice is 0'),
+        ({'loss': LossConfig(cross_entropy=0.0, dice=0.0)}, r'loss\.cross_entropy \+ loss\.dice is 0'),
         ({'loss': LossConfig(dice=-1.0)}, r'loss\.dice is -1'),
         ({'stage1': StageConfig(batch_size=4, accumulation=3)}, r'stage1\.accumulation is 3'),
         ({'stage2': StageConfig(batch_size=16, images=8)}, r'stage2\.images is 8'),
