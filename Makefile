@@ -125,6 +125,12 @@ model: $(VENV)/.setup-test
 		--set balls.distance='[0.2, 14]' $(HALLS)
 	$(call WEAK_LABELS,runs/more,runs/photos/best.safetensors,1 2 3 4 5)
 	@$(RUN) $(BIN)/minisegnet train --config config/model_more.yaml --init-from runs/photos/best.safetensors \
+		--data runs/more --output runs/again
+	@$(RUN) $(BIN)/minisegnet synthesize --output runs/round --count 2500 --seed 303 --size 512x384 --val-share 0 \
+		--set balls.distance='[0.2, 14]' --set camera.fisheye=1 --set camera.image_circle=1 --set camera.circle='[0.35, 0.9]' \
+		--set camera.level=0.5 --set hall.lamps=0.9 $(HALLS)
+	@$(RUN) $(BIN)/minisegnet import-dataset runs/round --format minisegnet --output runs/more --append --keep-splits --prefix round_
+	@$(RUN) $(BIN)/minisegnet train --config config/model_round.yaml --init-from runs/again/best.safetensors \
 		--data runs/more --output runs/model
 	@$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet.onnx --half-checkpoint
 	@$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet_int8.onnx --int8

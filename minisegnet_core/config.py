@@ -128,7 +128,7 @@ class LossConfig:
     """
 
     cross_entropy: float = 1.0
-    dice: float = 0.0
+    dice: float = 1.0
     total_variation: float = 0.0
 
     def check(self) -> None:

@@ -25,7 +25,7 @@ TARGETS = [[0, 3], [3, 255]]
 
 
 def test_cross_entropy_is_the_weighted_mean_over_valid_pixels():
-    loss = SegmentationLoss(LossConfig(), SOCCER, [1.0, 3.0, 2.0, 0.5])
+    loss = SegmentationLoss(LossConfig(dice=0.0), SOCCER, [1.0, 3.0, 2.0, 0.5])
     logits = logits_of(PROBABILITIES)
     value = loss.double()(logits, targets_of(TARGETS))
     by_hand = -(1.0 * math.log(0.7) + 0.5 * math.log(0.2) + 0.5 * math.log(0.6)) / (1.0 + 0.5 + 0.5)
@@ -52,7 +52,7 @@ def test_dice_of_a_perfect_answer_is_zero():
 
 
 def test_total_variation_counts_valid_neighbours_of_all_classes_but_the_line():
-    loss = SegmentationLoss(LossConfig(total_variation=1.0), SOCCER, [1.0, 1.0, 1.0, 1.0])
+    loss = SegmentationLoss(LossConfig(dice=0.0, total_variation=1.0), SOCCER, [1.0, 1.0, 1.0, 1.0])
     logits, targets = logits_of(PROBABILITIES), targets_of(TARGETS)
     sums, weights = loss.double().sums(logits, targets), loss.weights(targets)
     across = abs(0.7 - 0.4) + abs(0.1 - 0.2) + abs(0.1 - 0.2)  # above; below, the right one is ignored
