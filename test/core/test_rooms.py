@@ -30,6 +30,7 @@ MAY_USE_TORCH = (
     'data/transforms.py',
     'inference/export.py',
     'inference/torch_engine.py',
+    'training/blending.py',
     'training/hardware.py',
     'training/loop.py',
     'training/losses.py',
