@@ -1,6 +1,6 @@
 """Fine-tuning that forgets less: the weights that count lie between those before the training and those after it.
 
-Averaging the two, tensor by tensor, keeps nearly all that was won and most of what would have been lost elsewhere:
+Averaging the two, tensor by tensor, keeps much of what was won and most of what would have been lost elsewhere:
 Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022 (arXiv 2109.01903, section 3, WiSE-FT).
 """
 
