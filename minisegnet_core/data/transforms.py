@@ -45,8 +45,10 @@ def training_transform(config: AugmentConfig) -> v2.Transform:
 class RandomView(v2.Transform):  # type: ignore[misc]
     """Mirror image, magnification, rotation and shift, as one affine map about the image's centre.
 
-    The picture keeps its size. What comes from outside has the image's own mean colour, and is ignore in the labels. A
-    magnified picture is shifted over all of its surplus: that is a random crop.
+    The picture keeps its size, or has that of ``crop``. What comes from outside has the image's own mean colour, and is
+    ignore in the labels. A picture larger than what is kept is shifted over all of its surplus: that is a random crop.
+    With the probability ``foreground`` it shows a pixel of a class drawn among those present, all but the first
+    (Isensee et al., "nnU-Net", Nature Methods 2021, methods: oversampling of foreground).
     """
 
     def __init__(self, config: AugmentConfig) -> None:
@@ -58,19 +60,30 @@ class RandomView(v2.Transform):  # type: ignore[misc]
         config = self.config
         image = next(given for given in flat_inputs if isinstance(given, tv_tensors.Image))
         flip = _chance(config.flip)
-        if not _chance(config.geometry):
+        changed = _chance(config.geometry)
+        if not changed and not config.crop:
             return {'flip': flip, 'linear': None}
-        low, high = config.scale
-        magnification = math.exp(_between(math.log(low), math.log(high)))
-        angle = math.radians(_between(-config.rotation, config.rotation))
-        reach = config.translation + max(magnification - 1, 0) / 2
+        magnification, angle = 1.0, 0.0
+        if changed:
+            low, high = config.scale
+            magnification = math.exp(_between(math.log(low), math.log(high)))
+            angle = math.radians(_between(-config.rotation, config.rotation))
+        size = np.array([image.shape[2], image.shape[1]])
+        kept = np.array(config.crop or size)
+        reach = config.translation + np.maximum(magnification - kept / size, 0) / 2  # of width, of height
         cosine, sine = magnification * math.cos(angle), magnification * math.sin(angle)
+        linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([-1 if flip else 1, 1])
+        shift = np.array([_between(-limit, limit) for limit in reach])
+        if config.foreground and _chance(config.foreground):
+            mask = next(given for given in flat_inputs if isinstance(given, tv_tensors.Mask))
+            shift = _shift_to_foreground(mask, linear, kept / size, reach, shift)
         return {
             'flip': flip,
-            'linear': np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([-1 if flip else 1, 1]),
-            'shift': np.array([_between(-reach, reach), _between(-reach, reach)]),
+            'linear': linear,
+            'shift': shift,
             'fill': tuple(_mean_color(_pixels(image))),
-            'size': (image.shape[2], image.shape[1]),
+            'size': size,
+            'kept': kept,
         }
 
     def transform(self, entry: Any, params: dict[str, Any]) -> Any:
@@ -83,10 +96,11 @@ class RandomView(v2.Transform):  # type: ignore[misc]
             moved = cv2.flip(pixels, 1)  # to the pixel, where the map below would round
         else:
             size = (pixels.shape[1], pixels.shape[0])
+            kept = tuple(int(side) for side in np.rint(params['kept'] * size / params['size']))
             moved = cv2.warpAffine(
                 pixels,
-                _affine_matrix(params, size),
-                size,
+                _affine_matrix(params, size, kept),
+                kept,
                 flags=cv2.INTER_LINEAR if is_image else cv2.INTER_NEAREST,
                 borderMode=cv2.BORDER_CONSTANT,
                 borderValue=params['fill'] if is_image else IGNORE,
@@ -94,13 +108,42 @@ class RandomView(v2.Transform):  # type: ignore[misc]
         return _wrapped(moved, entry)
 
 
-def _affine_matrix(params: dict[str, Any], size: tuple[int, int]) -> NDArray[np.float64]:
-    """(2, 3) map of pixel coordinates (centres at integers) in an input of ``size`` (width, height)."""
+def _affine_matrix(params: dict[str, Any], size: tuple[int, int], kept: tuple[int, ...]) -> NDArray[np.float64]:
+    """(2, 3) map of pixel coordinates (centres at integers) from an input of ``size`` to an output of ``kept``, both
+    (width, height).
+    """
     ratio = np.divide(size, params['size'])  # of the input's pixels to the image's
     linear = np.diag(ratio) @ params['linear'] @ np.diag(1 / ratio)
-    centre = (np.array(size) - 1) / 2
-    offset = centre - linear @ centre + params['shift'] * size
+    offset = (np.array(kept) - 1) / 2 - linear @ ((np.array(size) - 1) / 2) + params['shift'] * size
     return np.hstack([linear, offset[:, None]])
+
+
+def _shift_to_foreground(
+    mask: Tensor,
+    linear: NDArray[np.float64],
+    kept: NDArray[np.float64],
+    reach: NDArray[np.float64],
+    otherwise: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """The shift, as a share of width and height and within ``reach``, that brings a pixel of a random class into view.
+
+    Args:
+        mask: (H, W) uint8 ids.
+        linear: linear part of the map, of the image's pixels.
+        kept: the output's width and height as shares of the image's.
+        otherwise: the shift for a mask without foreground.
+    """
+    ids = _pixels(mask)
+    present = [label for label in np.flatnonzero(np.bincount(ids.ravel(), minlength=256)) if 0 < label < IGNORE]
+    if not present:
+        return otherwise
+    rows, columns = np.nonzero(ids == present[int(torch.randint(len(present), ()))])
+    chosen = int(torch.randint(len(rows), ()))
+    size = np.array([ids.shape[1], ids.shape[0]])
+    place = np.array([columns[chosen], rows[chosen]]) + 0.5 - size / 2
+    target = np.array([_between(-0.4, 0.4), _between(-0.4, 0.4)]) * kept
+    wanted: NDArray[np.float64] = np.clip(target - linear @ place / size, -reach, reach)
+    return wanted
 
 
 class RandomLight(v2.Transform):  # type: ignore[misc]

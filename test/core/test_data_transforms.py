@@ -174,3 +174,63 @@ def test_each_change_comes_as_often_as_asked():
         transform = training_transform(only(**{name: 0.3}))
         changed = [(apply(transform, photo, labels, seed)[0] != photo).any() for seed in range(120)]
         assert 0.17 < np.mean(changed) < 0.43, name  # 3 standard deviations
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**31), ratio=st.sampled_from([1, 2]), magnification=st.floats(0.5, 2))
+def test_a_crop_is_a_part_of_the_picture_with_its_labels(seed, ratio, magnification):
+    # Each pixel's colour tells its place, each label the same: they must agree wherever there is a label.
+    ys, xs = np.mgrid[0:96, 0:128]
+    pixels = np.stack([2 * xs, 2 * ys, 0 * xs], -1).astype(np.uint8)
+    ys, xs = np.mgrid[0 : 96 * ratio, 0 : 128 * ratio] // ratio
+    labels = (16 * (ys // 12) + xs // 8).astype(np.uint8)  # 8 rows of 16 columns
+    config = only(geometry=1.0, rotation=0.0, translation=0.0, scale=[magnification] * 2, crop=[64, 68])
+    image, moved = apply(training_transform(config), pixels, labels, seed)
+    assert image.shape == (68, 64, 3)
+    assert moved.shape == (68 * ratio, 64 * ratio)
+    moved = moved[::ratio, ::ratio]
+    seen = moved != IGNORE
+    shown_x, shown_y = min(1, 128 * magnification / 64), min(1, 96 * magnification / 68)
+    assert seen.mean() == pytest.approx(shown_x * shown_y, abs=0.06)
+    seen = (
+        cv2.erode(seen.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) == 1
+    )  # the fill bleeds in at its rim
+    # Linear interpolation and label blocks: a place is known to a pixel and a half of the original.
+    assert np.all(np.abs((image[..., 0] / 2 - (moved % 16) * 8 - 3.5)[seen]) <= 4 + 1.5 + 1 / magnification)
+    assert np.all(np.abs((image[..., 1] / 2 - (moved // 16) * 12 - 5.5)[seen]) <= 6 + 1.5 + 1 / magnification)
+
+
+def test_a_crop_needs_no_change_of_geometry():
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 100, 3)).astype(np.uint8)
+    labels = pixels[..., 0] % 4
+    for seed in range(10):
+        image, moved = apply(training_transform(only(crop=[64, 64])), pixels, labels, seed)
+        # A crop by whole or part pixels: labels are nearest, so they are a window of the original's.
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(labels, 11, constant_values=IGNORE), (64, 64))
+        assert (windows == moved).all((2, 3)).any()
+        assert image.shape == (64, 64, 3)
+
+
+def test_foreground_comes_into_the_crop_class_by_class():
+    labels = np.full((240, 320), 3, np.uint8)
+    labels[:120] = 0
+    labels[150:154, 40:44] = 1  # a sixty-thousandth of the picture
+    labels[:, -4:] = IGNORE
+    pixels = np.zeros((240, 320, 3), np.uint8)
+    seen = {}
+    for share in (0.0, 1.0):
+        transform = training_transform(
+            only(geometry=1.0, scale=[1.0, 1.0], rotation=0.0, crop=[64, 64], foreground=share)
+        )
+        masks = [apply(transform, pixels, labels, seed)[1] for seed in range(200)]
+        seen[share] = np.mean([(mask == 1).any() for mask in masks])
+    # Half of the crops aim at class 1, the other half at a random pixel of class 3, as good as never beside it.
+    assert seen[0.0] < 0.15
+    assert 0.45 < seen[1.0] < 0.7
+
+
+def test_a_picture_without_foreground_is_cropped_all_the_same():
+    labels = np.zeros((100, 100), np.uint8)
+    pixels = np.zeros((100, 100, 3), np.uint8)
+    image, moved = apply(training_transform(only(crop=[64, 64], foreground=1.0)), pixels, labels, 0)
+    assert image.shape[:2] == moved.shape == (64, 64)
