@@ -96,6 +96,12 @@ class Evaluation:
     def frames_with_ball_truth(self) -> int:
         return sum(score.match is not None for score in self.scores)
 
+    @property
+    def frames_with_a_ball(self) -> int:
+        """Frames with a ball that counts: the most that can be found, since one prediction of a frame is judged."""
+        matches = [score.match for score in self.scores if score.match is not None]
+        return sum(match.hit is not None or bool(match.missed) for match in matches)
+
     def balls(self, least_confidence: float = 0.0) -> BallScore:
         """The ball's score; predictions below ``least_confidence`` (0..1) are taken as none."""
         result = BallScore()

@@ -197,9 +197,11 @@ def _ball(values: Values) -> str:
     chart = line_chart([Line('', points)], 'recall', 'precision', x_range=(0, 1), y_range=(0, 1)) if curve else ''
     low, high = bounds.get('ball.f1', (None, None))
     interval = '' if low is None else f' F1 95 %: {low:.3f} &ndash; {high:.3f}.'
+    most = ball['f1_at_most']
+    bound = f' One prediction a frame is judged, so F1 is at most {most:.3f} here.' if most and most < 1 else ''
     title = '<h3>precision and recall over the confidence asked for</h3>'
     return (
-        f'<h2>Ball</h2><p class="dim">{ball["frames_with_truth"]} frames with truth.{interval}</p>'
+        f'<h2>Ball</h2><p class="dim">{ball["frames_with_truth"]} frames with truth.{interval}{bound}</p>'
         + table(heads, rows)
         + (f'<div class="columns"><div>{title}{chart}</div></div>' if chart else '')
     )

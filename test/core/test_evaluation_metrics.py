@@ -16,6 +16,7 @@ from minisegnet_core.evaluation.bootstrap import Units, differences, figures, in
 from minisegnet_core.evaluation.boundary import boundary_counts, boundary_f
 from minisegnet_core.evaluation.evaluator import Evaluation
 from minisegnet_core.evaluation.frames import FrameScore, Prediction, TruthFrame, clean_labels, score_frame
+from minisegnet_core.evaluation.report import report_values
 from minisegnet_core.evaluation.tracking import class_shares, sequences_of
 from minisegnet_core.metrics import BallScore, ConfusionMatrix, match_ball
 
@@ -235,6 +236,18 @@ def test_bootstrap_error_of_a_share_is_the_binomial_one():
     interval = intervals(Evaluation(SOCCER, scores))[1]['ball.recall']
     assert interval.value == 0.75
     assert interval.error == pytest.approx(math.sqrt(0.75 * 0.25 / 200), rel=0.1)
+
+
+def test_the_most_that_one_prediction_a_frame_can_find():
+    """Three balls in two frames: whoever finds one in each has recall 2/3, precision 1, so F1 .8; here one is found."""
+    labels = np.zeros((4, 4), np.uint8)
+    two, one = (truth_ball(100), truth_ball(300)), (truth_ball(100),)
+    frames = [(ball(100), two), (None, one), (None, ())]
+    evaluation = Evaluation(SOCCER, [frame_score(None, labels, i, b, t) for i, (b, t) in enumerate(frames)])
+    assert (evaluation.frames_with_a_ball, evaluation.frames_with_ball_truth) == (2, 3)
+    values = report_values(evaluation, {}, '')['ball']
+    assert (values['frames_with_ball'], values['f1_at_most']) == (2, 0.8)
+    assert (values['found'], values['missed'], values['f1']) == (1, 2, 0.5)
 
 
 def test_a_better_model_is_told_from_an_equal_one():
