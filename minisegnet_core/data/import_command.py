@@ -152,6 +152,7 @@ def _add_format_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.8,
         help='pixels of which the model is less sure are ignored (default: 0.8)',
     )
+    group = parser.add_argument_group('masks and boxes')
     group.add_argument(
         '--longest-side', type=int, default=0, help='shrink larger images to it, pixels (default: as they are)'
     )
@@ -174,6 +175,7 @@ def _importer(arguments: argparse.Namespace) -> tuple[Importer, ClassSet]:
             images=images,
             masks=Path(arguments.masks) if arguments.masks else None,
             mask_name=arguments.mask_name,
+            longest_side=arguments.longest_side,
         )
         return source, SOCCER
     if arguments.format == 'torso21':

@@ -117,6 +117,27 @@ def test_images_and_masks_of_one_folder(tmp_path):
     assert [entry.name for entry in source] == ['a', 'b']
 
 
+def test_large_images_are_shrunk_with_their_masks(tmp_path):
+    labels = np.zeros((120, 160), np.uint8)
+    labels[:, 80:] = 3
+    labels[40:60, 20:40] = 1
+    image = np.repeat(np.where(labels == 3, 200, 100).astype(np.uint8)[..., None], 3, axis=2)
+    for folder, pixels in (('images', image), ('masks', painted(labels))):
+        (tmp_path / folder).mkdir()
+        write_image(tmp_path / folder / 'a.png', pixels)
+    (entry,) = MaskFolders(tmp_path, ColorMap(COLORS), SOCCER, longest_side=80)
+    content = entry.read()
+    assert entry.image_file is None, 'a copy would have the old size'
+    np.testing.assert_array_equal(content.labels, labels[::2, ::2])
+    np.testing.assert_array_equal(content.image, image[::2, ::2])
+    assert content.balls is not None
+    assert [(b.visible_x, b.visible_y) for b in content.balls] == [(14.5, 24.5)]
+    (entry,) = MaskFolders(tmp_path, ColorMap(COLORS), SOCCER)
+    assert entry.image_file == tmp_path / 'images' / 'a.png'
+    with pytest.raises(ConfigurationError, match='longest side 20'):
+        MaskFolders(tmp_path, ColorMap(COLORS), SOCCER, longest_side=20)
+
+
 @pytest.mark.parametrize(
     ('damage', 'message'),
     [

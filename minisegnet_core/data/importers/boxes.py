@@ -22,7 +22,7 @@ from minisegnet_core.ball import BallTruth
 from minisegnet_core.classes import BALL, IGNORE, ClassSet
 from minisegnet_core.data.dataset import read_image
 from minisegnet_core.data.importers.balls import balls_of_labels
-from minisegnet_core.data.importers.entry import Content, Entry, image_files, safe_name
+from minisegnet_core.data.importers.entry import Content, Entry, checked_longest_side, image_files, safe_name, shrunk
 from minisegnet_core.errors import ConfigurationError, DatasetError, SourceError
 from minisegnet_core.geometry import STRIDE
 
@@ -84,8 +84,6 @@ class BoxedImages:
     ) -> None:
         if not 0 <= confidence < 1:
             raise ConfigurationError(f'confidence {confidence:g} must be at least 0 and below 1')
-        if longest_side and longest_side < 64:
-            raise ConfigurationError(f'longest side {longest_side} must be 0 or at least 64 pixels')
         self.ids: dict[int, int] = {}
         for number, name in names.items():
             label = classes.id_of(name)
@@ -94,7 +92,7 @@ class BoxedImages:
             self.ids[number] = label
         self.absent: dict[str, str] = {}
         self.probabilities, self.ball_id = probabilities, classes.id_of(BALL)
-        self.confidence, self.longest_side = confidence, longest_side
+        self.confidence, self.longest_side = confidence, checked_longest_side(longest_side)
         self.pairs = [(path, _box_file(path)) for path in image_files(root)]
         if not any(boxes for _, boxes in self.pairs):
             raise SourceError(f'{root} holds no text file of boxes, neither beside an image nor in a folder labels')
@@ -105,7 +103,7 @@ class BoxedImages:
 
     def __iter__(self) -> Iterator[Entry]:
         for path, box_file in self.pairs:
-            image = _shrunk(read_image(path), self.longest_side)
+            image = shrunk(read_image(path), self.longest_side)
             boxes = None if box_file is None else read_boxes(box_file, self.ids)
             # The model runs here, not in the reader's threads: an engine takes one image at a time.
             probabilities = self.probabilities(image)
@@ -216,11 +214,3 @@ def _box_file(image: Path) -> Path | None:
         at = len(image.parts) - 1 - image.parts[::-1].index('images')
         candidates.append(Path(*image.parts[:at], 'labels', *image.parts[at + 1 :]).with_suffix('.txt'))
     return next((path for path in candidates if path.is_file()), None)
-
-
-def _shrunk(image: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
-    factor = longest_side / max(image.shape[:2])
-    if not longest_side or factor >= 1:
-        return image
-    size = round(image.shape[1] * factor), round(image.shape[0] * factor)
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.data.dataset import read_annotations
-from minisegnet_core.errors import SourceError
+from minisegnet_core.errors import ConfigurationError, SourceError
 
 COPIED = ('.jpg', '.jpeg', '.png')
 """Endings of image files that are copied as they are; others are written anew as PNG."""
@@ -115,3 +116,28 @@ def listed(entries: Iterable[object], most: int = 5) -> str:
     texts = [str(entry) for entry in entries]
     rest = f' and {len(texts) - most} more' if len(texts) > most else ''
     return ', '.join(texts[:most]) + rest
+
+
+def checked_longest_side(pixels: int) -> int:
+    """0, for images as they are, or the most pixels that the longer side of an image may have.
+
+    Raises:
+        ConfigurationError: it is none of both.
+    """
+    if pixels and pixels < 64:
+        raise ConfigurationError(f'longest side {pixels} must be 0 or at least 64 pixels')
+    return pixels
+
+
+def shrunk(pixels: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
+    """An image (H, W, 3), averaged, or labels (H, W), of which single pixels are taken; as it is where it is no larger.
+
+    Args:
+        longest_side: pixels that the longer side may have; 0: any number.
+    """
+    factor = longest_side / max(pixels.shape[:2])
+    if not longest_side or factor >= 1:
+        return pixels
+    size = round(pixels.shape[1] * factor), round(pixels.shape[0] * factor)
+    how = cv2.INTER_AREA if pixels.ndim == 3 else cv2.INTER_NEAREST_EXACT
+    return np.asarray(cv2.resize(pixels, size, interpolation=how), np.uint8)

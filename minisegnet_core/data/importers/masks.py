@@ -19,10 +19,12 @@ from minisegnet_core.data.importers.entry import (
     Content,
     Entry,
     annotations_beside,
+    checked_longest_side,
     first_folder,
     image_files,
     listed,
     safe_name,
+    shrunk,
 )
 from minisegnet_core.errors import ConfigurationError, DatasetError
 
@@ -43,11 +45,12 @@ class MaskFolders:
         classes: of the ids.
         images, masks: the folders; subfolders are searched too.
         mask_name: name of the label image, less its ending, of the image ``{name}``.
+        longest_side: larger images are shrunk to it with their labels, pixels; 0: all stay as they are.
 
     Raises:
         SourceError: a folder is missing or empty.
         DatasetError: an image has no label image, or a label image no image.
-        ConfigurationError: ``mask_name`` has no ``{name}``.
+        ConfigurationError: ``mask_name`` has no ``{name}``, or ``longest_side`` is out of range.
     """
 
     def __init__(
@@ -59,9 +62,11 @@ class MaskFolders:
         images: Path | None = None,
         masks: Path | None = None,
         mask_name: str = '{name}',
+        longest_side: int = 0,
     ) -> None:
         if '{name}' not in mask_name:
             raise ConfigurationError(f'mask name {mask_name!r} must contain {{name}}, which stands for the image')
+        self.longest_side = checked_longest_side(longest_side)
         self.absent: dict[str, str] = {}
         self.colors, self.classes = colors, classes
         image_folder = images or first_folder(root, IMAGE_FOLDERS, 'images')
@@ -88,7 +93,7 @@ class MaskFolders:
 
     def __iter__(self) -> Iterator[Entry]:
         for key, image, mask in self.pairs:
-            copied = image if image.suffix.lower() in COPIED else None
+            copied = image if image.suffix.lower() in COPIED and not self.longest_side else None
             known = self.known.get(image.stem, {})
             yield Entry(
                 safe_name(key),
@@ -104,6 +109,7 @@ class MaskFolders:
         mask = read_mask(mask_path, image.shape[:2])
         self._reject_ids(mask, mask_path)
         labels, notes = self.colors.labels(mask)
+        image, labels = shrunk(image, self.longest_side), shrunk(labels, self.longest_side)
         return Content(image, labels, balls_of_labels(labels, self.classes.id_of(BALL)), notes)
 
     def _reject_ids(self, mask: NDArray[np.uint8], path: Path) -> None:
