@@ -69,6 +69,8 @@ def main(argv: Sequence[str], prog: str) -> int:
     )
     if not report.count and not report.present:
         raise SourceError(f'{arguments.source} gave no image')
+    if isinstance(source, MaskFolders) and source.unlabelled:
+        print(f'{source.unlabelled} images have no label image and were left out')
     if isinstance(source, LabelledFrames) and source.alike:
         print(f'{source.alike} frames look like the one before them and were left out')
     print('\n'.join(report.lines()))
@@ -126,6 +128,9 @@ def _add_format_arguments(parser: argparse.ArgumentParser) -> None:
         '--mask-name', default='{name}', help="label image of image {name}, such as '{name}_mask' (default: {name})"
     )
     group.add_argument(
+        '--skip-unlabelled', action='store_true', help='leave out images without a mask, instead of refusing all'
+    )
+    group.add_argument(
         '--colors', nargs='+', metavar='CLASS=COLOR', help='R,G,B or GREY or #rrggbb (default: labelmap.txt, else ours)'
     )
     group.add_argument(
@@ -176,6 +181,7 @@ def _importer(arguments: argparse.Namespace) -> tuple[Importer, ClassSet]:
             masks=Path(arguments.masks) if arguments.masks else None,
             mask_name=arguments.mask_name,
             longest_side=arguments.longest_side,
+            skip_unlabelled=arguments.skip_unlabelled,
         )
         return source, SOCCER
     if arguments.format == 'torso21':

@@ -138,6 +138,21 @@ def test_large_images_are_shrunk_with_their_masks(tmp_path):
         MaskFolders(tmp_path, ColorMap(COLORS), SOCCER, longest_side=20)
 
 
+def test_unlabelled_images_are_left_out_only_when_asked(tmp_path):
+    for folder, names in (('images', 'abc'), ('masks', 'b')):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            write_image(tmp_path / folder / f'{name}.png', painted(np.zeros((8, 8), np.uint8)))
+    with pytest.raises(DatasetError, match='2 images have no label image'):
+        MaskFolders(tmp_path, ColorMap(COLORS), SOCCER)
+    source = MaskFolders(tmp_path, ColorMap(COLORS), SOCCER, skip_unlabelled=True)
+    assert ([entry.name for entry in source], len(source), source.unlabelled) == (['b'], 1, 2)
+    (tmp_path / 'other').mkdir()
+    write_image(tmp_path / 'other' / 'x.png', painted(np.zeros((8, 8), np.uint8)))
+    with pytest.raises(DatasetError, match='1 images have no label image'):  # not one pair: the wrong folder was named
+        MaskFolders(tmp_path, ColorMap(COLORS), SOCCER, images=tmp_path / 'other', skip_unlabelled=True)
+
+
 @pytest.mark.parametrize(
     ('damage', 'message'),
     [

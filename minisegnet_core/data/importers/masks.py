@@ -46,6 +46,10 @@ class MaskFolders:
         images, masks: the folders; subfolders are searched too.
         mask_name: name of the label image, less its ending, of the image ``{name}``.
         longest_side: larger images are shrunk to it with their labels, pixels; 0: all stay as they are.
+        skip_unlabelled: leave images without a label image out, instead of refusing them all.
+
+    Attributes:
+        unlabelled: images that were left out.
 
     Raises:
         SourceError: a folder is missing or empty.
@@ -63,6 +67,7 @@ class MaskFolders:
         masks: Path | None = None,
         mask_name: str = '{name}',
         longest_side: int = 0,
+        skip_unlabelled: bool = False,
     ) -> None:
         if '{name}' not in mask_name:
             raise ConfigurationError(f'mask name {mask_name!r} must contain {{name}}, which stands for the image')
@@ -78,15 +83,16 @@ class MaskFolders:
             wanted = {mask: key for mask, key in wanted.items() if mask in found and mask != key}
             found = {mask: path for mask, path in found.items() if mask in wanted}
         without = [files[key] for mask, key in wanted.items() if mask not in found]
-        if without:
+        if without and not (skip_unlabelled and len(without) < len(wanted)):
             raise DatasetError(
                 f'{len(without)} images have no label image {mask_name} in {mask_folder}: {listed(without)}'
             )
+        self.unlabelled = len(without)
         orphans = [path for mask, path in found.items() if mask not in wanted]
         if orphans:
             raise DatasetError(f'{len(orphans)} label images have no image in {image_folder}: {listed(orphans)}')
         self.known = annotations_beside(image_folder)
-        self.pairs = [(key, files[key], found[mask]) for mask, key in sorted(wanted.items())]
+        self.pairs = [(key, files[key], found[mask]) for mask, key in sorted(wanted.items()) if mask in found]
 
     def __len__(self) -> int:
         return len(self.pairs)
