@@ -151,6 +151,12 @@ model: $(VENV)/.setup-test
 	$(call DRAWN,runs/large,visualmesh,--group-pattern '(.)$$' --test-groups 1 3 5 7 9)
 	@$(RUN) $(BIN)/minisegnet train --config config/model_crops.yaml --init-from runs/round/best.safetensors \
 		--data runs/large --output runs/crops
+	@$(RUN) $(BIN)/minisegnet synthesize --output runs/black --count 700 --seed 3131 --val-share 0 --set balls.distance='[0.2, 12]' \
+		--set camera.fisheye=1 --set camera.image_circle=1 --set camera.circle='[0.3, 0.9]' --set things.held=0.3 --set hall.lamps=0.8 $(HALLS)
+	@$(RUN) $(BIN)/minisegnet synthesize --output runs/held --count 500 --seed 4141 --val-share 0 --set balls.distance='[0.2, 6]' \
+		--set things.held=1 --set things.own_robot=0.5 $(HALLS)
+	@set -e; for copy in 1 2; do for kind in black held; do $(RUN) $(BIN)/minisegnet import-dataset runs/$$kind --format minisegnet \
+		--output runs/large --append --keep-splits --prefix "$$kind$${copy}_"; done; done
 	@$(RUN) $(BIN)/minisegnet train --config config/model_end.yaml --init-from runs/crops/best.safetensors \
 		--data runs/large --output runs/model
 	@$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet.onnx --half-checkpoint
