@@ -113,12 +113,12 @@ WEAK_LABELS = $(if $(BOXED),@set -e; for copy in $(3); do \
 	--model $(2) --network-size half --confidence 0.7 --longest-side $(4) --image-format jpg \
 	--output $(1) --append --prefix "photo$${copy}_" --val 0; done)
 
-# $(1): as above, $(2): folder of PHOTOS, $(3): options of its split.
+# $(1): as above, $(2): folder of PHOTOS, $(3): size, $(4): prefix, $(5): options of its split.
 PAINT := background=0,0,0 ball=255,64,0 line=255,255,255 field=0,160,0 ignore=255,0,255
 DRAWN = $(if $(PHOTOS),@set -e; for copy in $$(seq 20); do \
 	$(RUN) $(BIN)/minisegnet import-dataset '$(PHOTOS)/$(2)' --format masks --images '$(PHOTOS)/$(2)' --masks docs/photos/$(2) \
-	--skip-unlabelled --colors $(PAINT) --longest-side 800 --image-format jpg \
-	--output $(1) --append --prefix "drawn$${copy}_" --val 0 $(3); done)
+	--skip-unlabelled --colors $(PAINT) --longest-side $(3) --image-format jpg \
+	--output $(1) --append --prefix "$(4)$${copy}_" --val 0 $(5); done)
 
 model: $(VENV)/.setup-test
 	@$(RUN) $(BIN)/minisegnet synthesize --output runs/encoder_scenes --count 1300 --seed 1 --val-share 0.077 $(HALLS)
@@ -147,8 +147,8 @@ model: $(VENV)/.setup-test
 		--set balls.more=0.3 --set things.own_robot=0.7 --set things.close_actor=0.3 --set things.near_net=0.14 --set things.held=0.2 $(HALLS)
 	@$(RUN) $(BIN)/minisegnet import-dataset runs/near --format minisegnet --output runs/large --append --keep-splits --prefix near_
 	$(call WEAK_LABELS,runs/large,runs/round/best.safetensors,1 2 3,800)
-	$(call DRAWN,runs/large,torso21,)
-	$(call DRAWN,runs/large,visualmesh,--group-pattern '(.)$$' --test-groups 1 3 5 7 9)
+	$(call DRAWN,runs/large,torso21,800,drawn,)
+	$(call DRAWN,runs/large,visualmesh,800,drawn,--group-pattern '(.)$$' --test-groups 1 3 5 7 9)
 	@$(RUN) $(BIN)/minisegnet train --config config/model_crops.yaml --init-from runs/round/best.safetensors \
 		--data runs/large --output runs/crops
 	@$(RUN) $(BIN)/minisegnet synthesize --output runs/black --count 700 --seed 3131 --val-share 0 --set balls.distance='[0.2, 12]' \
@@ -158,6 +158,9 @@ model: $(VENV)/.setup-test
 	@set -e; for copy in 1 2; do for kind in black held; do $(RUN) $(BIN)/minisegnet import-dataset runs/$$kind --format minisegnet \
 		--output runs/large --append --keep-splits --prefix "$$kind$${copy}_"; done; done
 	@$(RUN) $(BIN)/minisegnet train --config config/model_end.yaml --init-from runs/crops/best.safetensors \
+		--data runs/large --output runs/end
+	$(call DRAWN,runs/large,visualmesh,1280,large,--group-pattern '(.)$$' --test-groups 1 3 5 7 9)
+	@$(RUN) $(BIN)/minisegnet train --config config/model_black.yaml --init-from runs/end/best.safetensors \
 		--data runs/large --output runs/model
 	@$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet.onnx --half-checkpoint
 	@$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet_int8.onnx --int8

@@ -181,7 +181,7 @@ def test_evaluate_predict_and_thresholds(shapes_dataset, tmp_path, capsys):
     assert 'there is no' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('name', sorted(p.stem for p in (ROOT / 'config').glob('model*.yaml')) + ['finetune'])
+@pytest.mark.parametrize('name', [*sorted(p.stem for p in (ROOT / 'config').glob('model*.yaml')), 'finetune'])
 def test_the_other_configurations_of_trainings_are_whole(name):
     from minisegnet_core.training.command import make_parser, parse_settings
 
