@@ -213,7 +213,7 @@ def test_a_crop_needs_no_change_of_geometry():
 def test_foreground_comes_into_the_crop_class_by_class():
     labels = np.full((240, 320), 3, np.uint8)
     labels[:120] = 0
-    labels[150:154, 40:44] = 1  # a sixty-thousandth of the picture
+    labels[150:154, 40:44] = 1  # 16 of 76,800 pixels
     labels[:, -4:] = IGNORE
     pixels = np.zeros((240, 320, 3), np.uint8)
     seen = {}
