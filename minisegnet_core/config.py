@@ -176,13 +176,15 @@ class TrainConfig:
         weight_decay: decoupled weight decay of AdamW.
         augment: random changes of training images.
         seed: of all random numbers; the same seed repeats a run.
+        repeat: how often in each epoch those images are taken whose names begin so, for such as are few and tell much:
+            {"photo_": 6}. All others are taken once. Each time another change is drawn.
         workers: processes that read images; 0 reads them in the training process.
         cache_gb: most decoded images and labels that are kept beside the data set, in 10^9 bytes, so that they are not
             decoded each epoch; what does not fit is decoded each time. 0: nothing is kept.
         device: auto (cuda where there is one), cpu, cuda, cuda:1 ... Several processes are torchrun's to start.
         precision: of the forward pass; auto takes bfloat16 where the hardware has it, else float32. float16 scales the
             loss and needs a GPU.
-        compile: let torch.compile make the network's code; auto: on GPUs only.
+        compile: let torch.compile make the network's code; auto: on GPUs only, for crops, which are all of one size.
         sync_batchnorm: batch statistics over all processes instead of each one's own; GPUs only.
         tensorboard: write scalars and pictures for TensorBoard into the run's folder, where it is installed.
         curves: draw curves.png after each stage, and the curves of each range test, where matplotlib is installed.
@@ -206,6 +208,7 @@ class TrainConfig:
     weight_decay: float = 1e-4
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     seed: int = 0
+    repeat: dict[str, int] = field(default_factory=dict)
     workers: int = 2
     cache_gb: float = 8.0
     device: str = 'auto'
@@ -255,6 +258,8 @@ class TrainConfig:
         _require(rising, 'lr_range', self.lr_range, 'two rates above 0, the second the higher')
         _require(self.lr_range_epochs >= 1, 'lr_range_epochs', self.lr_range_epochs, 'at least 1')
         _require(self.weight_decay >= 0, 'weight_decay', self.weight_decay, 'at least 0')
+        for prefix, times in self.repeat.items():
+            _require(times >= 1, f'repeat.{prefix}', times, 'at least 1')
         _require(self.workers >= 0, 'workers', self.workers, 'at least 0')
         _require(self.cache_gb >= 0, 'cache_gb', self.cache_gb, 'at least 0')
         _require(self.precision in get_args(Precision), 'precision', self.precision, ', '.join(get_args(Precision)))

@@ -66,12 +66,13 @@ def _draw(name: str) -> NDArray[np.float32]:
 
 def _write(name: str) -> NDArray[np.float32]:
     """A number or words, with an empty rim, since what lies beyond the picture looks like its rim."""
-    picture = np.zeros((SIZE, SIZE), np.float32)
+    written = np.zeros((SIZE, SIZE), np.uint8)  # OpenCV 5 writes into bytes only
     if name == 'word':
-        cv2.putText(picture, 'TEAM', (4, 30), cv2.FONT_HERSHEY_DUPLEX, 0.7, 1.0, 2, cv2.LINE_AA)
-        cv2.putText(picture, 'ROBOT', (6, 50), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1.0, 1, cv2.LINE_AA)
+        cv2.putText(written, 'TEAM', (4, 30), cv2.FONT_HERSHEY_DUPLEX, 0.7, 1, 2, cv2.LINE_8)
+        cv2.putText(written, 'ROBOT', (6, 50), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1, 1, cv2.LINE_8)
     else:
-        cv2.putText(picture, name, (12, 54), cv2.FONT_HERSHEY_DUPLEX, 2.0, 1.0, 6, cv2.LINE_AA)
+        cv2.putText(written, name, (12, 54), cv2.FONT_HERSHEY_DUPLEX, 2.0, 1, 6, cv2.LINE_8)
+    picture = written.astype(np.float32)
     picture[[0, -1]] = 0
     picture[:, [0, -1]] = 0
     return np.ascontiguousarray(picture[::-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,12 @@ class Setup:
     ) -> None:
         self.config, self.dataset, self.classes, self.fabric = config, dataset, dataset.classes, fabric
         self.message, self.progress = message, progress
-        self.train_samples, self.val_samples = dataset.split('train'), dataset.split('val')
+        samples = dataset.split('train')
+        for prefix in config.repeat:
+            if not any(sample.name.startswith(prefix) for sample in samples):
+                message(f'repeat.{prefix}: no training image has a name that begins so')
+        self.train_samples = repeated(samples, config.repeat)
+        self.val_samples = dataset.split('val')
         _require_a_weight_each(config, dataset)
         torch.manual_seed(config.seed)
         self.model, self.preprocessing, pretrained = self._starting_model(state)
@@ -127,7 +132,7 @@ class Setup:
         """
         config = self.config
         reader = open_cache(
-            (*self.train_samples, *self.val_samples),
+            tuple(dict.fromkeys((*self.train_samples, *self.val_samples))),  # repeated ones once
             stage.resolution,
             cache_folder(self.dataset.root, output / 'cache'),
             limit_gb=config.cache_gb,
@@ -155,6 +160,7 @@ class Setup:
         self, stage: StageConfig, data: SegmentationDataset, group_of: Callable[[Sample], str] = lambda sample: ''
     ) -> Validation:
         """Scores the model as it is on the validation data of a stage."""
+        torch.backends.cudnn.benchmark = False
         rank, world = self.fabric.global_rank, self.fabric.world_size
         part = max(1, stage.batch_size // (world * stage.accumulation))
         batches = validation_loader(data, part, self._workers(), rank=rank, world_size=world)
@@ -169,7 +175,7 @@ class Setup:
         layout = memory_format(self.fabric.device, frozen_encoder=stage.encoder == 'frozen')
         self.machinery.memory_format = layout
         self.model.to(memory_format=layout)  # type: ignore[call-overload]
-        compiled = torch.compile(self.model) if compiles(self.config, self.fabric) else self.model
+        compiled = torch.compile(self.model, dynamic=False) if compiles(self.config, self.fabric) else self.model
         self.network = self.fabric.setup_module(compiled)  # type: ignore[arg-type]
         return [p for p in self.model.parameters() if p.requires_grad]
 
@@ -182,12 +188,23 @@ class Setup:
         """Puts the model into training mode; of a frozen encoder, batch-norm statistics must not move either, and
         with ``freeze_statistics`` none do."""
         self.network.train()
+        # Crops are all of one size, so trying the GPU's algorithms once pays; for images of many sizes it would not.
+        torch.backends.cudnn.benchmark = bool(self.config.augment.crop)
         if stage.encoder == 'frozen':
             self.model.encoder.eval()
         if self.config.freeze_statistics:
             for module in self.model.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
+
+
+def repeated(samples: Sequence[Sample], repeat: Mapping[str, int]) -> tuple[Sample, ...]:
+    """Samples as often as ``repeat`` says of their names' beginnings, in their order; the longest that fits counts."""
+
+    def times(sample: Sample) -> int:
+        return repeat.get(max((p for p in repeat if sample.name.startswith(p)), key=len, default=''), 1)
+
+    return tuple(sample for sample in samples for _ in range(times(sample)))
 
 
 def _require_a_weight_each(config: TrainConfig, dataset: Dataset) -> None:

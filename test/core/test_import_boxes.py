@@ -66,6 +66,22 @@ def test_the_middle_of_another_box_is_its_class_and_a_ball_before_it_stays():
     assert (labels[:, :12] == FIELD).all()
 
 
+def test_islands_of_field_are_doubted_and_what_a_line_divides_is_none():
+    likely = sure_of(BACKGROUND, 120, 80)  # (4, 20, 30)
+    field, line = sure_of(FIELD)[:, :1, :1], sure_of(LINE)[:, :1, :1]
+    likely[:, 10:] = field
+    likely[:, 1:3, 20:24] = field  # a ceiling
+    likely[:, 10:, 4] = line[..., 0]  # cuts off a piece that is as small
+    likely[:, 10:, 3] = 0.25  # and beside it nobody is sure
+    labels = weak_labels(likely, 120, 80, None, None, 0.8, (FIELD, LINE, BALL))
+    assert (labels[7:9, 85:90] == IGNORE).all()
+    assert (labels[50, 2:8] == FIELD).all()
+    assert (labels[50, 17:19] == LINE).all()
+    assert (labels[20, 60] == BACKGROUND).all()
+    kept = weak_labels(likely, 120, 80, None, None, 0.8)
+    assert (kept[7:9, 85:90] == FIELD).all()
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(

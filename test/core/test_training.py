@@ -1,6 +1,7 @@
 """The staged training on tiny pictures: frozen means frozen, resuming repeats, smoke runs through."""
 
 import csv
+import json
 import shutil
 from dataclasses import replace
 from importlib.util import find_spec
@@ -25,6 +26,7 @@ from minisegnet_core.training import trainer  # noqa: E402
 from minisegnet_core.training.command import main  # noqa: E402
 from minisegnet_core.training.losses import weights_from_shares  # noqa: E402
 from minisegnet_core.training.schedule import learning_rate  # noqa: E402
+from minisegnet_core.training.setup import repeated  # noqa: E402
 from minisegnet_core.training.trainer import train  # noqa: E402
 
 
@@ -122,6 +124,7 @@ def test_learning_rates_by_hand():
         ({'stage2': StageConfig(batch_size=16, images=8)}, r'stage2\.images is 8'),
         ({'init_from': 'a.safetensors', 'encoder_weights': 'b.pth'}, r"encoder_weights is 'b\.pth'"),
         ({'stage1': StageConfig(), 'freeze_anyway': True}, 'freeze_anyway is True'),
+        ({'repeat': {'photo_': 0}}, r'repeat\.photo_ is 0'),
     ],
 )
 def test_wrong_settings_are_named_before_a_folder_is_made(shapes_dataset, tmp_path, changes, message):
@@ -186,6 +189,30 @@ def test_all_terms_of_the_loss_with_weights_from_the_data(shapes_dataset, tmp_pa
     expected = weights_from_shares(class_shares(dataset.split('train'), dataset.classes))
     assert read_training_state(tmp_path / 'run' / 'last.ckpt')['class_weights'] == expected
     assert max(expected) == expected[1] > 3  # the ball has the fewest pixels
+
+
+def test_few_images_are_taken_more_often_and_decoded_once(shapes_dataset, tmp_path):
+    data = shutil.copytree(shapes_dataset, tmp_path / 'data', ignore=shutil.ignore_patterns('cache'))
+    samples = open_dataset(data).split('train')
+    first = samples[0].name
+    taken = repeated(samples, {'': 2, first: 3})
+    assert [sample.name for sample in taken[:5]] == [first] * 3 + [samples[1].name] * 2
+    assert len(taken) == 3 + 2 * 7
+    said = []
+
+    class Listener(trainer.Silence):
+        def message(self, text):
+            said.append(text)
+
+    stage = StageConfig(epochs=1, batch_size=4)
+    off = replace(stage, epochs=0)
+    settings = {'stage1': off, 'stage2': off, 'stage3': stage, 'cache_gb': 1.0}
+    config = small(data, tmp_path / 'run', repeat={first: 9, 'photo_': 2}, **settings)
+    result = train(config, reporter=Listener())
+    assert load_checkpoint(result.best_checkpoint)[1].training['images'] == {'train': 16, 'val': 4}
+    assert 'repeat.photo_: no training image has a name that begins so' in said
+    lines = (data / 'cache' / 'manifest.jsonl').read_text().splitlines()
+    assert sum(json.loads(line)[:2] == ['full', first] for line in lines) == 1
 
 
 def test_truth_that_never_draws_the_ball(shapes_dataset, tmp_path):

@@ -9,7 +9,7 @@ ball, and the middle of any other box belongs to that box's class.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
-from minisegnet_core.classes import BALL, IGNORE, ClassSet
+from minisegnet_core.classes import BALL, FIELD, IGNORE, LINE, ClassSet
 from minisegnet_core.data.dataset import read_image
 from minisegnet_core.data.importers.balls import balls_of_labels
 from minisegnet_core.data.importers.entry import Content, Entry, checked_longest_side, image_files, safe_name, shrunk
@@ -33,6 +33,12 @@ ROUND = 1.35
 """A ball whose box is longer than this is cut off or half hidden; its outline is then the model's."""
 CORE = 0.5
 """Middle part of a box of another class, of its width and of its height, that is surely this class."""
+
+ISLAND = 0.1
+"""A patch of field smaller than this share of the largest one is doubted."""
+GAP = 3 * STRIDE + 1
+"""Pixels from which on islands of field are apart: borders between field and line, of which no model is sure, are less.
+"""
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,8 @@ class BoxedImages:
             self.ids[number] = label
         self.absent: dict[str, str] = {}
         self.probabilities, self.ball_id = probabilities, classes.id_of(BALL)
+        on_field = [classes.id_of(name) for name in (FIELD, LINE, BALL)]
+        self.surface = [number for number in on_field if number is not None] if on_field[0] is not None else []
         self.confidence, self.longest_side = confidence, checked_longest_side(longest_side)
         self.pairs = [(path, _box_file(path)) for path in image_files(root)]
         if not any(boxes for _, boxes in self.pairs):
@@ -107,7 +115,9 @@ class BoxedImages:
             boxes = None if box_file is None else read_boxes(box_file, self.ids)
             # The model runs here, not in the reader's threads: an engine takes one image at a time.
             probabilities = self.probabilities(image)
-            labels = weak_labels(probabilities, image.shape[1], image.shape[0], boxes, self.ball_id, self.confidence)
+            labels = weak_labels(
+                probabilities, image.shape[1], image.shape[0], boxes, self.ball_id, self.confidence, self.surface
+            )
             notes = Counter({'images without boxes, labelled by the model alone': int(boxes is None)})
             yield Entry(
                 safe_name(path.relative_to(self.root).with_suffix('').as_posix()),
@@ -134,6 +144,7 @@ def weak_labels(
     boxes: list[Box] | None,
     ball_id: int | None,
     confidence: float,
+    surface: Sequence[int] = (),
 ) -> NDArray[np.uint8]:
     """(height, width) uint8 ids, 255 where nobody is sure.
 
@@ -142,6 +153,7 @@ def weak_labels(
         boxes: what is known of the image, or None: nothing.
         ball_id: class of balls, or None: there is none.
         confidence: probability from which the model is taken to be right, after the classes that the boxes rule out.
+        surface: class of the field, of which small islands are ignored, and those of what lies on it; empty: they stay.
     """
     size = probabilities.shape[2] * STRIDE, probabilities.shape[1] * STRIDE
     layers = [cv2.resize(layer, size, interpolation=cv2.INTER_LINEAR)[:height, :width] for layer in probabilities]
@@ -155,6 +167,8 @@ def weak_labels(
         likely[ball_id, elsewhere] = 0
     sure = likely.max(axis=0) >= confidence * np.maximum(likely.sum(axis=0), 1e-6)
     labels = np.where(sure, likely.argmax(axis=0), IGNORE).astype(np.uint8)
+    if surface:
+        _doubt_islands(labels, surface[0], surface[1:])
     for box in boxes or ():
         if box.label != ball_id:
             left, top, right, bottom = box.corners(width, height, CORE)
@@ -162,6 +176,21 @@ def weak_labels(
     for box in balls:  # last: a ball may lie before what another box shows
         _paint_ball(labels, box.corners(width, height), box.label)
     return labels
+
+
+def _doubt_islands(labels: NDArray[np.uint8], field_id: int, on_it: Collection[int]) -> None:
+    """Ignores the field of islands far smaller than the largest: there is one field; models see others in ceilings.
+
+    Args:
+        on_it: further classes that lie on the field, and join what they divide.
+    """
+    surface = np.isin(labels, [field_id, *on_it]).view(np.uint8)
+    joined = cv2.dilate(surface, np.ones((GAP, GAP), np.uint8))
+    count, islands, statistics, _ = cv2.connectedComponentsWithStats(joined)
+    areas = statistics[:, cv2.CC_STAT_AREA]
+    if count > 1:
+        small = areas < ISLAND * areas[1:].max()
+        labels[small[islands] & (labels == field_id)] = IGNORE
 
 
 def _paint_ball(labels: NDArray[np.uint8], corners: tuple[int, int, int, int], ball_id: int) -> None:
