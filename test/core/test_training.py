@@ -212,7 +212,7 @@ def test_few_images_are_taken_more_often_and_decoded_once(shapes_dataset, tmp_pa
     assert load_checkpoint(result.best_checkpoint)[1].training['images'] == {'train': 16, 'val': 4}
     assert 'repeat.photo_: no training image has a name that begins so' in said
     lines = (data / 'cache' / 'manifest.jsonl').read_text().splitlines()
-    assert sum(json.loads(line)[:2] == ['full', first] for line in lines) == 1
+    assert sum(json.loads(line)[:2] == ['half', first] for line in lines) == 1
 
 
 def test_truth_that_never_draws_the_ball(shapes_dataset, tmp_path):
