@@ -1,0 +1,103 @@
+# `make model`: the shipped model from nothing, as models/README.md tells it. Included by the Makefile, which brings RUN and BIN.
+#
+# BACKGROUNDS: folder of panoramas' faces for halls. TEXTURES: of turf. BOXED: photos with YOLO boxes (0 ball, 1 robot, 2 human).
+# PHOTOS: holds the folders visualmesh and torso21 of which docs/photos has masks. All may be left out.
+HALLS = $(if $(BACKGROUNDS),--backgrounds '$(BACKGROUNDS)') $(if $(TEXTURES),--textures '$(TEXTURES)')
+
+# $(1): name, $(2): number, $(3): seed, $(4): share for validation, $(5): what else is set.
+SCENES = @$(RUN) $(BIN)/minisegnet synthesize --output runs/$(1) --count $(2) --seed $(3) --val-share $(4) $(5) $(HALLS)
+
+# Adds to the data set $(1) the scenes of runs/$(2).
+ADD = @$(RUN) $(BIN)/minisegnet import-dataset runs/$(2) --format minisegnet --output $(1) --append --keep-splits --prefix $(2)_
+
+# Adds to the data set $(1) the photos of BOXED, labelled by the model $(2) at the size $(3); no larger than $(4).
+WEAK_LABELS = $(if $(BOXED),@$(RUN) $(BIN)/minisegnet import-dataset '$(BOXED)' --format boxes --map 0=ball 1=background 2=background \
+	--model $(2) --network-size $(3) --confidence 0.7 --longest-side $(4) --image-format jpg --output $(1) --append --prefix photo_ --val 0)
+
+# Adds to the data set $(1) the photos of the folder $(2) of PHOTOS that we drew masks of, no larger than $(3), named $(4)...; $(5): split.
+PAINT := background=0,0,0 ball=255,64,0 line=255,255,255 field=0,160,0 ignore=255,0,255
+DRAWN = $(if $(PHOTOS),@$(RUN) $(BIN)/minisegnet import-dataset '$(PHOTOS)/$(2)' --format masks --images '$(PHOTOS)/$(2)' \
+	--masks docs/photos/$(2) --skip-unlabelled --colors $(PAINT) --longest-side $(3) --image-format jpg \
+	--output $(1) --append --prefix $(4) --val 0 $(5))
+EVEN := --group-pattern '(.)$$' --test-groups 1 3 5 7 9
+
+TRAIN = @$(RUN) $(BIN)/minisegnet train --config config/$(1).yaml --data runs/$(2) --output runs/$(3) $(4)
+FROM = --init-from runs/$(1)/best.safetensors
+
+# Commas would end an argument of `call`, so ranges stand here. Some of these views are those in which the model before made mistakes.
+FAR14 := --set balls.distance='[0.2, 14]'
+FAR16 := --set balls.distance='[0.2, 16]'
+FAR20 := --set balls.distance='[2.5, 20]'
+SMALL := --size 320x240 --set balls.distance='[0.2, 10]'
+LAMPS := --size 512x384 $(FAR14) --set camera.fisheye=1 --set camera.image_circle=1 --set camera.circle='[0.35, 0.9]' \
+	--set camera.level=0.5 --set hall.lamps=0.9
+NEAR := --set balls.distance='[0.15, 5]' --set balls.more=0.3 --set things.own_robot=0.7 --set things.close_actor=0.3 \
+	--set things.near_net=0.14 --set things.held=0.2
+BLACK := --set balls.distance='[0.2, 12]' --set camera.fisheye=1 --set camera.image_circle=1 --set camera.circle='[0.3, 0.9]' \
+	--set hall.lamps=0.8
+HELD := --set balls.distance='[0.2, 6]' --set things.held=1 --set things.own_robot=0.5
+WALLS := --set balls.distance='[0.2, 10]' --set hall.boards=1 --set hall.photo=0.2 --set hall.distance='[0.3, 3]' --set sensor.cast=0.5 \
+	--set things.colored_posts=0.6 --set things.close_actor=0.3 --set things.held=0.2 --set things.own_robot=0.5
+
+.PHONY: model
+model: $(VENV)/.setup-test
+	$(call SCENES,encoder_scenes,1300,1,0.077)
+	$(call TRAIN,model_encoder,encoder_scenes,encoder)
+	$(call SCENES,scenes,1100,4,0.091,--size 512x384)
+	$(call TRAIN,model,scenes,staged,--encoder-weights runs/encoder/best.safetensors)
+	$(call SCENES,mixed,3100,11,0.032,--size 512x384)
+	$(call WEAK_LABELS,runs/mixed,runs/staged/best.safetensors,half,512)
+	$(call TRAIN,model_photos,mixed,photos,$(call FROM,staged))
+	$(call SCENES,both,9150,101,0.0164,--size 512x384 $(FAR14))
+	$(call WEAK_LABELS,runs/both,runs/photos/best.safetensors,half,512)
+	$(call TRAIN,model_more,both,again,$(call FROM,photos))
+	$(call SCENES,lamps,2500,303,0,$(LAMPS))
+	$(call ADD,runs/both,lamps)
+	$(call TRAIN,model_round,both,round,$(call FROM,again))
+	$(call SCENES,large,4200,909,0.0476,$(FAR16))
+	$(call SCENES,near,2600,1212,0,$(NEAR))
+	$(call ADD,runs/large,near)
+	$(call WEAK_LABELS,runs/large,runs/round/best.safetensors,half,800)
+	$(call DRAWN,runs/large,torso21,800,drawn_)
+	$(call DRAWN,runs/large,visualmesh,800,drawn_,$(EVEN))
+	$(call TRAIN,model_crops,large,crops,$(call FROM,round))
+	$(call SCENES,black,700,3131,0,$(BLACK) --set things.held=0.3)
+	$(call SCENES,held,500,4141,0,$(HELD))
+	$(call ADD,runs/large,black)
+	$(call ADD,runs/large,held)
+	$(call TRAIN,model_end,large,end,$(call FROM,crops))
+	$(call DRAWN,runs/large,visualmesh,1280,large_,$(EVEN))
+	$(call TRAIN,model_black,large,eighth,$(call FROM,end))
+	$(call SCENES,wide,4000,51001,0.05,$(FAR16))
+	$(call WEAK_LABELS,runs/wide,runs/eighth/best.safetensors,native,800)
+	$(call DRAWN,runs/wide,torso21,800,drawn_)
+	$(call DRAWN,runs/wide,visualmesh,800,drawn_,$(EVEN))
+	$(call DRAWN,runs/wide,visualmesh,1280,large_,$(EVEN))
+	$(call TRAIN,model_ninth,wide,ninth,$(call FROM,eighth))
+	$(call SCENES,near2,3000,52002,0,$(NEAR))
+	$(call SCENES,black2,1000,54004,0,$(BLACK) --set things.held=0.3)
+	$(call SCENES,round2,400,55005,0,$(BLACK) --size 1280x1024)
+	$(call ADD,runs/wide,near2)
+	$(call ADD,runs/wide,black2)
+	$(call ADD,runs/wide,round2)
+	$(call TRAIN,model_tenth,wide,tenth,$(call FROM,ninth))
+	$(call SCENES,fresh,2200,58008,0.091,$(FAR16))
+	$(call SCENES,far3,1600,53003,0,$(FAR20))
+	$(call SCENES,small3,800,57007,0,$(SMALL))
+	$(call SCENES,held3,500,56006,0,$(HELD))
+	$(call SCENES,near3,1200,52003,0,$(NEAR))
+	$(call SCENES,round3,200,55006,0,$(BLACK) --size 1280x1024)
+	$(call SCENES,walls,1300,60010,0,$(WALLS))
+	$(call ADD,runs/fresh,far3)
+	$(call ADD,runs/fresh,small3)
+	$(call ADD,runs/fresh,held3)
+	$(call ADD,runs/fresh,near3)
+	$(call ADD,runs/fresh,round3)
+	$(call ADD,runs/fresh,walls)
+	$(call WEAK_LABELS,runs/fresh,runs/tenth/best.safetensors,native,800)
+	$(call DRAWN,runs/fresh,torso21,800,drawn_)
+	$(call DRAWN,runs/fresh,visualmesh,800,drawn_,$(EVEN))
+	$(call DRAWN,runs/fresh,visualmesh,1280,large_,$(EVEN))
+	$(call TRAIN,model_eleventh,fresh,model,$(call FROM,tenth))
+	@$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet.onnx --half-checkpoint
+	@$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet_int8.onnx --int8
