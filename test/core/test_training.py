@@ -254,3 +254,17 @@ def test_show_samples_writes_a_picture_and_trains_nothing(shapes_dataset, tmp_pa
     assert capsys.readouterr().out == f'{picture}\n'
     assert cv2.imread(str(picture)).shape[1] > 500
     assert not (tmp_path / 'run').exists()
+
+
+def test_a_smoke_run_takes_the_first_images_of_a_large_data_set(tmp_path, capsys):
+    with DatasetWriter(tmp_path / 'data') as writer:
+        for index in range(40):
+            pixels = np.full((64, 64), 3 if index % 2 else 0, np.uint8)
+            image = np.repeat(60 * pixels[..., None], 3, axis=2)
+            writer.add(f'a{index:02}', image, pixels, split='val' if index < 10 else 'train')
+    arguments = ['--smoke', '--data', str(tmp_path / 'data'), '--output', str(tmp_path / 'run'), '--device', 'cpu']
+    assert main([*arguments, '--precision', 'float32', '--tensorboard', 'false', '--curves', 'false'], 'train') == 0
+    record = load_checkpoint(tmp_path / 'run' / 'best.safetensors')[1]
+    assert record.training['images'] == {'train': 8, 'val': 4}
+    assert not (tmp_path / 'data' / 'cache').exists()
+    assert 'best: epoch 2' in capsys.readouterr().out
