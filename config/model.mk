@@ -99,5 +99,5 @@ model: $(VENV)/.setup-test
 	$(call DRAWN,runs/fresh,visualmesh,800,drawn_,$(EVEN))
 	$(call DRAWN,runs/fresh,visualmesh,1280,large_,$(EVEN))
 	$(call TRAIN,model_eleventh,fresh,model,$(call FROM,tenth))
-	@$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet.onnx --half-checkpoint
-	@$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet_int8.onnx --int8
+	@$(RUN) $(BIN)/minisegnet export runs/model/last.ckpt --output models/minisegnet.onnx --half-checkpoint
+	@$(RUN) $(BIN)/minisegnet export runs/model/last.ckpt --output models/minisegnet_int8.onnx --int8
