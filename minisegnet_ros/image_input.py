@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
@@ -66,6 +67,7 @@ class ImageInput:
         self._numbered = False  # whether gaps in the numbers of images tell what was lost
         self._lock = threading.Lock()  # close() and a new subscription come from different threads
         self._closed = False
+        self._taken: deque[tuple[int, Subscription]] = deque(maxlen=2 * INPUT_DEPTH)
         self.publishers: list[TopicEndpointInfo] = node.get_publishers_info_by_topic(self.topic)
         fixed = overridden_reliability(node, self.topic)
         self._automatic = reliability == 'auto' and fixed is None
@@ -127,6 +129,8 @@ class ImageInput:
         while len(infos) < most and (more := take(self._type, True)) is not None:
             serialized = more[0]
             infos.append(more[1])
+        if self._known(subscription, infos):
+            return
         if serialized is not None:
             message = deserialize_message(serialized, self._type)
         alone = len(self.publishers) <= 1
@@ -136,6 +140,16 @@ class ImageInput:
         if lost:
             self._count_lost(lost)
         self._on_image(message, arrived, len(infos) - 1)
+
+    def _known(self, subscription: Subscription, infos: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether the newest of these images was taken from another subscription already.
+
+        While one replaces the other, both get what is published.
+        """
+        newest = infos[-1].get('source_timestamp', 0)  # of the publisher, in ns; 0 where the middleware has none
+        known = newest > 0 and any(stamp == newest and of is not subscription for stamp, of in self._taken)
+        self._taken.extend((info.get('source_timestamp', 0), subscription) for info in infos)
+        return known
 
     def _subscribe(self) -> Subscription:
         events = SubscriptionEventCallbacks(

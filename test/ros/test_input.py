@@ -154,6 +154,25 @@ def test_camera_that_changes_kind(start, spin, wait):
     wait(lambda: (peer.send(picture(1), 1), peer.received['label_image'])[1], what='an answer')
 
 
+def test_an_image_that_both_subscriptions_get_while_one_replaces_the_other_is_answered_once(start, wait):
+    node, peer, _ = start()
+    images = node._input
+    second = images._subscribe()
+    listener = images._listener
+    listener.listen(
+        dict.fromkeys((images._subscription, second), images._receive) | {images._info_subscription: images._keep_infos}
+    )
+    wait(lambda: peer.images.get_subscription_count() == 2, what='both subscriptions')
+    for stamp in range(1, 6):
+        peer.send(picture(1), stamp)
+        wait(lambda stamp=stamp: stamp in stamps(peer.received['label_image']), what=f'answer {stamp}')
+    time.sleep(0.2)
+    assert stamps(peer.received['label_image']) == [1, 2, 3, 4, 5]
+    assert node._statistics.taken == 5
+    images._listen()
+    node.destroy_subscription(second)
+
+
 def test_publisher_that_dies_and_returns(start, wait):
     node, peer, _ = start()
     peer.send(picture(1), 1)
