@@ -54,7 +54,7 @@ help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 	@echo 'make test-jazzy   the ROS tests against ROS 2 Jazzy'
 	@echo 'make lint         ruff, mypy, codespell'
-	@echo 'make model        train and export the shipped model from nothing (hours on a CPU); BACKGROUNDS=, TEXTURES=, BOXED=, PHOTOS= folders of photos'
+	@echo 'make model        train and export the shipped model from nothing (days on two CPU cores, parts of it minutes on a GPU); BACKGROUNDS=, TEXTURES=, BOXED=, PHOTOS= folders of photos'
 	@echo 'make clean        remove .venv and what demo and builds left'
 
 $(BIN)/python:

@@ -21,6 +21,14 @@ DRAWN = $(if $(PHOTOS),@$(RUN) $(BIN)/minisegnet import-dataset '$(PHOTOS)/$(2)'
 	--output $(1) --append --prefix $(4) --val 0 $(5))
 EVEN := --group-pattern '(.)$$' --test-groups 1 3 5 7 9
 
+# Adds to the data set $(1) all photos: those of BOXED, labelled by the model $(2), and those with drawn masks.
+define ALL_PHOTOS
+$(call WEAK_LABELS,$(1),$(2),native,800)
+$(call DRAWN,$(1),torso21,800,drawn_)
+$(call DRAWN,$(1),visualmesh,800,drawn_,$(EVEN))
+$(call DRAWN,$(1),visualmesh,1280,large_,$(EVEN))
+endef
+
 TRAIN = @$(RUN) $(BIN)/minisegnet train --config config/$(1).yaml --data runs/$(2) --output runs/$(3) $(4)
 FROM = --init-from runs/$(1)/best.safetensors
 
@@ -69,10 +77,7 @@ model: $(VENV)/.setup-test
 	$(call DRAWN,runs/large,visualmesh,1280,large_,$(EVEN))
 	$(call TRAIN,model_black,large,eighth,$(call FROM,end))
 	$(call SCENES,wide,4000,51001,0.05,$(FAR16))
-	$(call WEAK_LABELS,runs/wide,runs/eighth/best.safetensors,native,800)
-	$(call DRAWN,runs/wide,torso21,800,drawn_)
-	$(call DRAWN,runs/wide,visualmesh,800,drawn_,$(EVEN))
-	$(call DRAWN,runs/wide,visualmesh,1280,large_,$(EVEN))
+	$(call ALL_PHOTOS,runs/wide,runs/eighth/best.safetensors)
 	$(call TRAIN,model_ninth,wide,ninth,$(call FROM,eighth))
 	$(call SCENES,near2,3000,52002,0,$(NEAR))
 	$(call SCENES,black2,1000,54004,0,$(BLACK) --set things.held=0.3)
@@ -94,10 +99,7 @@ model: $(VENV)/.setup-test
 	$(call ADD,runs/fresh,near3)
 	$(call ADD,runs/fresh,round3)
 	$(call ADD,runs/fresh,walls)
-	$(call WEAK_LABELS,runs/fresh,runs/tenth/best.safetensors,native,800)
-	$(call DRAWN,runs/fresh,torso21,800,drawn_)
-	$(call DRAWN,runs/fresh,visualmesh,800,drawn_,$(EVEN))
-	$(call DRAWN,runs/fresh,visualmesh,1280,large_,$(EVEN))
+	$(call ALL_PHOTOS,runs/fresh,runs/tenth/best.safetensors)
 	$(call TRAIN,model_eleventh,fresh,model,$(call FROM,tenth))
 	@$(RUN) $(BIN)/minisegnet export runs/model/last.ckpt --output models/minisegnet.onnx --half-checkpoint
 	@$(RUN) $(BIN)/minisegnet export runs/model/last.ckpt --output models/minisegnet_int8.onnx --int8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -129,8 +129,7 @@ class ImageInput:
         while len(infos) < most and (more := take(self._type, True)) is not None:
             serialized = more[0]
             infos.append(more[1])
-        if self._known(subscription, infos):
-            return
+        new = [not self._known(subscription, info) for info in infos]
         if serialized is not None:
             message = deserialize_message(serialized, self._type)
         alone = len(self.publishers) <= 1
@@ -139,16 +138,18 @@ class ImageInput:
         lost = sum(loss or 0 for loss in losses)
         if lost:
             self._count_lost(lost)
-        self._on_image(message, arrived, len(infos) - 1)
+        if new[-1]:
+            self._on_image(message, arrived, sum(new) - 1)
 
-    def _known(self, subscription: Subscription, infos: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether the newest of these images was taken from another subscription already.
+    def _known(self, subscription: Subscription, info: Mapping[str, Any]) -> bool:
+        """Whether this image was taken from another subscription already.
 
-        While one replaces the other, both get what is published.
+        While one replaces the other, both get what is published. The order of making and ending them cannot help: an
+        image between the end of one and the discovery of the other would be lost.
         """
-        newest = infos[-1].get('source_timestamp', 0)  # of the publisher, in ns; 0 where the middleware has none
-        known = newest > 0 and any(stamp == newest and of is not subscription for stamp, of in self._taken)
-        self._taken.extend((info.get('source_timestamp', 0), subscription) for info in infos)
+        stamp = info.get('source_timestamp', 0)  # of the publisher, in ns; 0 where the middleware has none
+        known = stamp > 0 and any(taken == stamp and by is not subscription for taken, by in self._taken)
+        self._taken.append((stamp, subscription))
         return known
 
     def _subscribe(self) -> Subscription:
