@@ -90,13 +90,17 @@ def save_checkpoint(path: Path, model: MiniSegNet, record: ModelRecord, *, half:
 
     Args:
         record: its ``width_mult`` is the model's, whatever it says.
-        half: floating-point weights as float16, half the size.
+        half: weights as float16, half the size. Norms and biases, which cost nothing, stay float32: a variance has not
+            the range of float16.
 
     Raises:
         TrainingError: it cannot be written (a full disk); a file that was there before stays.
     """
     state = {
-        key: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
+        key: (value.half() if half and value.is_floating_point() and value.dim() > 1 else value)
+        .detach()
+        .cpu()
+        .contiguous()
         for key, value in model.state_dict().items()
     }
     # Not save_file: it makes files that only their owner can read, whatever the umask.

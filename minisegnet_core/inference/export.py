@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from minisegnet_core.checkpoint import ModelRecord, load_checkpoint
+from minisegnet_core.checkpoint import ModelRecord, load_checkpoint, save_checkpoint
 from minisegnet_core.errors import ModelError
 from minisegnet_core.inference.engine import Engine, ImageSize
 from minisegnet_core.model import MiniSegNet
@@ -72,6 +72,32 @@ def export_onnx(
     try:
         agreement = check_agreement(temporary, model, record, images or noise_images())
         temporary.replace(output)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return agreement
+
+
+def export_with_checkpoint(
+    checkpoint: Path,
+    output: Path,
+    halved: Path,
+    *,
+    half: bool = True,
+    images: list[NDArray[np.uint8]] | None = None,
+) -> float:
+    """Writes the checkpoint with half-precision weights to ``halved`` and :func:`export_onnx` of *that* to ``output``.
+
+    Rounded each for itself from full precision, the two would be two networks, twice as far apart.
+
+    Raises:
+        ModelError: as :func:`export_onnx`; then neither file is written.
+    """
+    temporary = halved.with_name(halved.stem + '.part.safetensors')
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        save_checkpoint(temporary, *load_checkpoint(checkpoint), half=True)
+        agreement = export_onnx(temporary, output, half=half, images=images)
+        temporary.replace(halved)
     finally:
         temporary.unlink(missing_ok=True)
     return agreement

@@ -36,7 +36,8 @@ def main(argv: Sequence[str], prog: str) -> int:
     parser.add_argument(
         '--half-checkpoint',
         action='store_true',
-        help='write the checkpoint beside it too, ending in .safetensors, with half-precision weights, to go on from',
+        help='write the checkpoint beside it too, ending in .safetensors, with half-precision weights, to go on from; '
+        'the ONNX file is made from it, so that both hold the same network',
     )
     int8 = parser.add_argument_group('int8')
     int8.add_argument('--int8', action='store_true', help='quantize to int8, the fastest with OpenVINO (needs nncf)')
@@ -63,23 +64,25 @@ def main(argv: Sequence[str], prog: str) -> int:
         return _export_int8(arguments, checkpoint, output)
     if arguments.calibration or arguments.validation:
         raise ConfigurationError('--calibration and --validation go with --int8 only')
-    from minisegnet_core.inference.export import export_onnx
+    from minisegnet_core.inference.export import export_onnx, export_with_checkpoint
     from minisegnet_core.inference.pictures import folder_images, rendered
 
     if arguments.check_images:
         images = folder_images(Path(arguments.check_images), CHECK_IMAGES)
     else:
         images = [image for image, _ in rendered(CHECK_IMAGES)]
-    agreement = export_onnx(checkpoint, output, half=not arguments.float32, images=images)
+    half = not arguments.float32
+    if arguments.half_checkpoint:
+        halved = output.with_suffix('.safetensors')
+        agreement = export_with_checkpoint(checkpoint, output, halved, half=half, images=images)
+    else:
+        agreement = export_onnx(checkpoint, output, half=half, images=images)
     print(
         f'{output} ({output.stat().st_size / 1e6:.1f} MB): agrees with PyTorch on {agreement:.3%} of the label pixels '
         f'of {len(images)} images'
     )
     if arguments.half_checkpoint:
-        from minisegnet_core.checkpoint import load_checkpoint, save_checkpoint
-
-        save_checkpoint(output.with_suffix('.safetensors'), *load_checkpoint(checkpoint), half=True)
-        print(output.with_suffix('.safetensors'))
+        print(halved)
     return 0
 
 

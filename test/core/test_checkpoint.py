@@ -46,7 +46,17 @@ def test_half_precision_halves_the_file_and_loads_as_float32(tmp_path):
         save_checkpoint(tmp_path / f'{half}.safetensors', model, ModelRecord(SOCCER), half=half)
     sizes = [(tmp_path / f'{half}.safetensors').stat().st_size for half in (False, True)]
     assert sizes[1] / sizes[0] == pytest.approx(0.5, abs=0.01)
-    assert load_checkpoint(tmp_path / 'True.safetensors')[0].head[2].weight.dtype == torch.float32
+    loaded = load_checkpoint(tmp_path / 'True.safetensors')[0]
+    assert loaded.head[2].weight.dtype == torch.float32
+    assert torch.equal(loaded.head[2].weight, model.head[2].weight.half().float())
+
+
+def test_half_precision_keeps_norms_exactly(tmp_path):
+    """A dead channel's variance is less than float16 can tell from nothing."""
+    model = MiniSegNet()
+    model.head[0].running_var[:] = 1e-9
+    save_checkpoint(tmp_path / 'm.safetensors', model, ModelRecord(SOCCER), half=True)
+    assert torch.equal(load_checkpoint(tmp_path / 'm.safetensors')[0].head[0].running_var, model.head[0].running_var)
 
 
 class Bomb:

@@ -10,6 +10,8 @@ import pytest
 torch = pytest.importorskip('torch', reason='the reference engine needs PyTorch')
 pytest.importorskip('onnx', reason='export needs onnx')
 
+from exported import random_model  # noqa: E402
+
 from minisegnet_core.checkpoint import ModelRecord, save_checkpoint  # noqa: E402
 from minisegnet_core.classes import SOCCER, ClassSet, SegmentationClass  # noqa: E402
 from minisegnet_core.errors import ConfigurationError, ImageError, ModelError  # noqa: E402
@@ -125,6 +127,34 @@ def test_half_weights_halve_the_file(files, tmp_path):
     assert files[1].stat().st_size / (tmp_path / 'float32.onnx').stat().st_size < 0.55
 
 
+def test_the_half_checkpoint_and_its_export_are_one_network(tmp_path):
+    """Each weight of the ONNX file is what the half checkpoint gives, not another rounding of the whole one."""
+    import onnx
+
+    checkpoint = tmp_path / 'last.safetensors'
+    save_checkpoint(checkpoint, random_model(), ModelRecord(SOCCER))
+    out, halved = tmp_path / 'out' / 'm.onnx', tmp_path / 'out' / 'm.safetensors'
+    export.export_with_checkpoint(checkpoint, out, halved, images=[picture(128, 96)])
+    assert sorted(out.parent.iterdir()) == [out, halved]
+    assert halved.stat().st_size < 0.55 * checkpoint.stat().st_size
+    export.export_onnx(halved, tmp_path / 'again.onnx', images=[picture(128, 96)])
+    export.export_onnx(checkpoint, tmp_path / 'apart.onnx', images=[picture(128, 96)])
+    written, again, apart = (
+        [*onnx.load(p).graph.initializer] for p in (out, tmp_path / 'again.onnx', tmp_path / 'apart.onnx')
+    )
+    assert written == again
+    assert written != apart
+
+
+def test_an_export_that_disagrees_leaves_the_pair_before_it(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, 'MINIMUM_AGREEMENT', 1.1)
+    (tmp_path / 'm.onnx').write_bytes(b'old')
+    (tmp_path / 'm.safetensors').write_bytes(b'old')
+    with pytest.raises(ModelError, match='was not kept'):
+        export.export_with_checkpoint(files[0], tmp_path / 'm.onnx', tmp_path / 'm.safetensors')
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {'m.onnx': b'old', 'm.safetensors': b'old'}
+
+
 def test_an_export_that_disagrees_is_not_kept(files, tmp_path, monkeypatch):
     from minisegnet_core.inference.torch_engine import TorchEngine
 
@@ -165,6 +195,7 @@ def test_images_of_another_kind_are_refused(files, image):
         ({'network_size': 'tiny'}, ConfigurationError, 'WIDTHxHEIGHT'),
         ({'threads': -1}, ConfigurationError, 'threads is -1'),
         ({'ball_threshold': 0.0}, ConfigurationError, 'ball_threshold is 0.0'),
+        ({'ball_confidence': 1.5}, ConfigurationError, 'ball_confidence is 1.5'),
     ],
 )
 def test_wrong_settings_are_named(files, settings, error, message):
