@@ -6,12 +6,13 @@
     minisegnet import-dataset coco/annotations.json --format coco --map 'sports ball=ball' --output coco_soccer
     minisegnet import-dataset match.mcap --format frames --rate 2 --output match --label-tools to_label
     minisegnet import-dataset yolo --format boxes --map 0=ball 1=background --output weak
+    minisegnet import-dataset scenes --format minisegnet --hardest 500 --evaluation evaluated --output hard
 
 masks: folders of images and of label images painted in colours (also CVAT's "Segmentation mask 1.1", with its
 labelmap.txt, and seglight for SegLight's colours). torso21: TORSO-21. coco: COCO segmentations, polygons and run-length
 masks. frames: a bag, video or folder of images, with a model's own predictions to be corrected in a label tool.
 boxes: images with YOLO's text files of boxes; a model labels what it is sure of, and the boxes put it right.
-minisegnet: data sets of our own, to merge them or to split anew. docs/data.md tells more.
+minisegnet: data sets of our own, to merge them, to split anew or to take the hardest images. docs/data.md tells more.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from minisegnet_core.data.importers.coco import Coco
 from minisegnet_core.data.importers.colors import ColorMap, parse_colors, read_labelmap
 from minisegnet_core.data.importers.entry import Content, Entry, Importer
 from minisegnet_core.data.importers.frames import LabelledFrames, stem_of
+from minisegnet_core.data.importers.hardest import hardest
 from minisegnet_core.data.importers.masks import SEGLIGHT, MaskFolders
 from minisegnet_core.data.importers.own import OwnFormat
 from minisegnet_core.data.importers.torso21 import Torso21
@@ -42,6 +44,10 @@ FORMATS = ('masks', 'seglight', 'torso21', 'coco', 'frames', 'boxes', 'minisegne
 @command
 def main(argv: Sequence[str], prog: str) -> int:
     arguments = _parser(prog).parse_args(list(argv))
+    if bool(arguments.hardest) != bool(arguments.evaluation) or (
+        arguments.hardest and arguments.format != 'minisegnet'
+    ):
+        raise ConfigurationError('--hardest N and --evaluation DIR go together, and with --format minisegnet')
     source, classes = _importer(arguments)
     output = Path(arguments.output)
     rule = SplitRule(
@@ -150,6 +156,13 @@ def _add_format_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--group-seconds', type=float, default=0.0, help='length of a group (default: the whole source is one)'
     )
+    group = parser.add_argument_group('minisegnet')
+    group.add_argument(
+        '--hardest', type=int, default=0, metavar='N', help='take the N images only that a model got most wrong'
+    )
+    group.add_argument(
+        '--evaluation', metavar='DIR', help='output of `minisegnet evaluate` of the source, which tells how wrong'
+    )
     group = parser.add_argument_group('boxes')
     group.add_argument(
         '--confidence',
@@ -189,7 +202,7 @@ def _importer(arguments: argparse.Namespace) -> tuple[Importer, ClassSet]:
     if arguments.format == 'coco':
         return Coco(path, SOCCER, names=_pairs(arguments.map, '--map'), rest=arguments.rest, images=images), SOCCER
     if arguments.format == 'minisegnet':
-        own = OwnFormat(path)
+        own = OwnFormat(path, hardest(Path(arguments.evaluation), arguments.hardest) if arguments.hardest else None)
         return own, own.dataset.classes
     return _labelled_by_a_model(arguments, path)
 

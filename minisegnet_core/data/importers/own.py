@@ -1,32 +1,45 @@
-"""Data sets of our own format: to merge several into one, or to split one anew."""
+"""Data sets of our own format: to merge several into one, to split one anew, or to take out what is hard in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 
 from minisegnet_core.data.dataset import Sample, open_dataset
-from minisegnet_core.data.importers.entry import Content, Entry
+from minisegnet_core.data.importers.entry import Content, Entry, listed
+from minisegnet_core.errors import DatasetError
 
 
 class OwnFormat:
     """A data set's images with their groups, stamps and balls.
 
+    Args:
+        only: names of those to take; None: all.
+
     Raises:
-        DatasetError: it cannot be read.
+        DatasetError: it cannot be read, or has no image of such a name.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, only: Collection[str] | None = None) -> None:
         self.dataset = open_dataset(root)
         self.absent = self.dataset.absent
+        self._only = None if only is None else set(only)
+        if self._only is not None:
+            unknown = self._only - {sample.name for samples in self.dataset.splits.values() for sample in samples}
+            if unknown:
+                raise DatasetError(f'{root} has no image called {listed(sorted(unknown))}')
 
     def __len__(self) -> int:
+        if self._only is not None:
+            return len(self._only)
         return sum(len(samples) for samples in self.dataset.splits.values())
 
     def __iter__(self) -> Iterator[Entry]:
         for split, samples in self.dataset.splits.items():
             for sample in samples:
+                if self._only is not None and sample.name not in self._only:
+                    continue
                 yield Entry(
                     sample.name,
                     partial(_read, sample),
