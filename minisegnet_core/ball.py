@@ -1,8 +1,8 @@
 """Balls: their truth, their estimate from a probability map, in received pixels.
 
 Estimation: connected blobs of label pixels where the ball's probability reaches a threshold; the blob's centroid is
-weighted by probability over the blob and its one-pixel rim, so that it is finer than the label grid. A ball is round
-and sure all over; telephones, lamps and pieces of lines that pass for balls mostly are not.
+weighted by probability over the blob and its one-pixel rim, so that it is finer than the label grid. A ball is round,
+sure all over and more than a speck; telephones, lamps and pieces of lines or robots that pass for balls mostly are not.
 """
 
 from __future__ import annotations
@@ -16,6 +16,12 @@ from numpy.typing import NDArray
 
 from minisegnet_core.geometry import STRIDE, label_to_image
 
+DOUBTED_AREA = 2.0
+"""Label pixels of a blob whose confidence is halved for its size: specks are mostly no balls, however round."""
+
+MINIMUM_CONFIDENCE = 0.4
+"""Confidence below which a blob is no ball, where nothing else is asked for."""
+
 RIM = np.ones((3, 3), np.uint8)
 """Neighbours of a label pixel, itself among them."""
 
@@ -25,7 +31,8 @@ class Ball:
     """A ball seen in an image.
 
     x, y: probability-weighted centroid, pixels of the received image; radius: of the circle of the same area, in
-    received pixels; confidence: the blob's highest probability times its roundness, 0..1.
+    received pixels; confidence: the blob's mean probability times its roundness times a / (a + 2) of its area a in
+    label pixels, 0..1.
     """
 
     x: float
@@ -66,8 +73,7 @@ def find_balls(
     probability: NDArray[np.float32],
     *,
     threshold: float = 0.5,
-    minimum_area: float = 1.0,
-    minimum_roundness: float = 0.5,
+    minimum_confidence: float = MINIMUM_CONFIDENCE,
     most: int = 5,
 ) -> tuple[Ball, ...]:
     """Finds balls in a ball-probability map.
@@ -75,10 +81,10 @@ def find_balls(
     Args:
         probability: (h, w) float32, 0..1, on the label grid.
         threshold: probability from which a label pixel can belong to a blob, 0..1.
-        minimum_area: smallest sum of probabilities over a blob, in label pixels.
-        minimum_roundness: smallest roundness of a blob, 0..1: its area (the sum of its probabilities) over that of a
-            disc with the same mean square distance from the centroid. 1 is a disc with sharp edges, a half disc has
-            .78, a line of 1x10 .19; what is spread out at low probabilities has little, too.
+        minimum_confidence: what is less is no ball, 0..1. Of a blob's confidence, the area is the sum of its and its
+            rim's probabilities, and the roundness this area over that of a disc with the same mean square distance from
+            the centroid: 1 is a disc with sharp edges, a half disc has .78, a line of 1x10 .19; what is spread out at
+            low probabilities has little, too.
         most: number of balls returned at most.
 
     Returns:
@@ -102,10 +108,6 @@ def find_balls(
         near = probability[window]
         blob = np.zeros(near.shape, np.uint8)
         blob[top - y0 : top - y0 + height, left - x0 : left - x0 + width] = inside[area] == index
-        values = near[blob.view(bool)]
-        core = float(values.sum())
-        if core < minimum_area:
-            continue
         rim = cv2.dilate(blob, RIM) > mask[window]  # beside the blob, and of no other one
         weights = np.where(blob.view(bool) | rim, near, 0).astype(np.float64)
         along_x, along_y = weights.sum(0), weights.sum(1)
@@ -115,9 +117,9 @@ def find_balls(
             along_x @ np.square(np.arange(along_x.size) - x) + along_y @ np.square(np.arange(along_y.size) - y)
         )
         roundness = min(1.0, total * total / (2 * math.pi * max(spread, 1e-6)))
-        if roundness < minimum_roundness:
+        confidence = float(near[blob.view(bool)].mean()) * roundness * total / (total + DOUBTED_AREA)
+        if confidence < minimum_confidence:
             continue
-        confidence = float(values.max()) * roundness
         radius = STRIDE * math.sqrt(total / math.pi)
         found.append(Ball(label_to_image(x0 + x), label_to_image(y0 + y), radius, confidence))
     found.sort(key=lambda ball: -ball.confidence)

@@ -16,6 +16,7 @@ from typing import Any
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
+from minisegnet_core.ball import MINIMUM_CONFIDENCE
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.geometry import MINIMUM_NETWORK_SIZE, parse_network_size
 from minisegnet_core.inference.engine import DEVICES, PRECISIONS
@@ -197,6 +198,13 @@ PARAMETERS: tuple[NodeParameter, ...] = (
         0.5,
         'ball probability from which a label pixel can belong to a ball',
         minimum=0.01,
+        maximum=1.0,
+    ),
+    NodeParameter(
+        'ball_confidence',
+        MINIMUM_CONFIDENCE,
+        'confidence from which a blob of such pixels is a ball: higher, fewer false balls and more missed ones',
+        minimum=0.0,
         maximum=1.0,
     ),
     NodeParameter(

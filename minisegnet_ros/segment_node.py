@@ -219,6 +219,7 @@ class SegmentNode(LifecycleNode):
                     self._outputs.close()
                     self._outputs = Outputs(self, classes)
             self._vision.segmenter.ball_threshold = self._settings['ball_threshold']
+            self._vision.segmenter.ball_confidence = self._settings['ball_confidence']
         if any(TABLE[p.name].change is Change.MODEL or p.name == 'ball_threshold' for p in ours):
             self._outputs.publish_label_info(self._settings['ball_threshold'])
 

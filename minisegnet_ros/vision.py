@@ -57,6 +57,7 @@ def load(factory: SegmenterFactory, settings: Mapping[str, Any]) -> Vision:
         # Who names CPUs has left out those for walking already.
         threads=settings['threads'] or len(cpus_of(settings['cpu_affinity'])),
         ball_threshold=settings['ball_threshold'],
+        ball_confidence=settings['ball_confidence'],
     )
     vision = Vision(segmenter, View(settings['rotate'], settings['roi']))
     width, height = size_of(settings['expected_size'])

@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from minisegnet_core.ball import MINIMUM_CONFIDENCE
 from minisegnet_core.inference.engine import DEVICES, PRECISIONS
 from minisegnet_core.inference.segmenter import Segmenter
 from minisegnet_core.inference.selection import AUTO, ENGINE_MODULES
 
-SETTINGS = ('engine', 'network_size', 'threads', 'ball_threshold', 'precision', 'device')
+SETTINGS = ('engine', 'network_size', 'threads', 'ball_threshold', 'ball_confidence', 'precision', 'device')
 """Options that are arguments of :class:`Segmenter` by the same name."""
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --model, --engine, --network-size, --threads, --ball-threshold, --precision, --device."""
+    """Adds --model and, by their names, ``SETTINGS``."""
     group = parser.add_argument_group('model')
     group.add_argument(
         '--model',
@@ -44,6 +45,13 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         '--ball-threshold', type=float, default=0.5, help='probability that makes a pixel ball, 0..1 (default: 0.5)'
+    )
+    group.add_argument(
+        '--ball-confidence',
+        type=float,
+        default=MINIMUM_CONFIDENCE,
+        help='confidence from which a blob of such pixels is a ball, 0..1: higher, fewer false ones and more missed '
+        f'(default: {MINIMUM_CONFIDENCE:g})',
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.ball import Ball, find_balls
+from minisegnet_core.ball import MINIMUM_CONFIDENCE, Ball, find_balls
 from minisegnet_core.classes import BALL
 from minisegnet_core.errors import ConfigurationError, ImageError
 from minisegnet_core.geometry import MINIMUM_NETWORK_SIZE, label_size, parse_network_size, resample_to_label_grid
@@ -51,6 +51,8 @@ class Segmenter:
             received image.
         threads: CPU threads; 0: all cores but one.
         ball_threshold: ball probability from which a label pixel can belong to a ball, above 0 and at most 1.
+        ball_confidence: confidence from which a blob of such pixels is a ball, 0..1: higher, fewer false balls and more
+            that are missed.
         precision: ``auto``, ``float32``, ``bfloat16``, ``float16`` or ``int8``. ``auto``: int8 where the file is, else
             bfloat16 where the CPU multiplies in it (float16 on GPUs), else float32.
         device: ``auto``, ``cpu``, ``gpu`` or ``npu``. ``auto``: an NVIDIA GPU where the engine can use one, else the
@@ -73,6 +75,7 @@ class Segmenter:
         network_size: str = 'native',
         threads: int = 0,
         ball_threshold: float = 0.5,
+        ball_confidence: float = MINIMUM_CONFIDENCE,
         precision: str = AUTO,
         device: str = AUTO,
     ) -> None:
@@ -89,6 +92,7 @@ class Segmenter:
         self.classes = self._engine.classes
         self.network_size = network_size
         self.ball_threshold = ball_threshold
+        self.ball_confidence = ball_confidence
         self._ball_id = self.classes.id_of(BALL)
 
     @property
@@ -101,6 +105,17 @@ class Segmenter:
         if not 0 < value <= 1:
             raise ConfigurationError(f'ball_threshold is {value}; it must be above 0 and at most 1')
         self._ball_threshold = value
+
+    @property
+    def ball_confidence(self) -> float:
+        """Confidence from which a blob is a ball; may be set between frames."""
+        return self._ball_confidence
+
+    @ball_confidence.setter
+    def ball_confidence(self, value: float) -> None:
+        if not 0 <= value <= 1:
+            raise ConfigurationError(f'ball_confidence is {value}; it must be 0 to 1')
+        self._ball_confidence = value
 
     def run(self, image: NDArray[np.uint8], order: Order = 'rgb', out: NDArray[np.uint8] | None = None) -> Segmentation:
         """Segments one image.
@@ -135,7 +150,11 @@ class Segmenter:
         if self._ball_id is not None:
             ball = probabilities[self._ball_id]
             if ball.max() >= self.ball_threshold:  # a look is cheaper where there is none
-                balls = find_balls(np.ascontiguousarray(ball), threshold=self.ball_threshold)
+                balls = find_balls(
+                    np.ascontiguousarray(ball),
+                    threshold=self.ball_threshold,
+                    minimum_confidence=self.ball_confidence,
+                )
         return Segmentation(out, balls, size, engine_ms)
 
     def probabilities(self, image: NDArray[np.uint8], order: Order = 'rgb') -> NDArray[np.float32]:

@@ -26,38 +26,43 @@ def test_a_disc_is_found_to_a_fraction_of_a_label_pixel(x, y, radius):
     (ball,) = find_balls(coverage(x, y, radius))
     assert math.hypot(ball.x - x, ball.y - y) < 0.35
     assert ball.radius == pytest.approx(radius, rel=0.04)
-    assert ball.confidence == pytest.approx(1, abs=7 / radius**2)  # the grid blurs small ones
+    area = math.pi * (radius / 4) ** 2
+    assert ball.confidence * (area + 2) / area == pytest.approx(1, abs=2 / radius)  # the grid blurs small ones
 
 
 def test_centroid_by_hand():
     probability = np.zeros((10, 10), np.float32)
     probability[4, 4:6] = 0.75, 0.25
-    (ball,) = find_balls(probability, minimum_area=0.5)
+    (ball,) = find_balls(probability, minimum_confidence=0)
     # the second pixel is below the threshold, but in the rim: label x = 4.25 -> 4 * 4.25 + 1.5
     assert (ball.x, ball.y) == (18.5, 17.5)
     assert ball.radius == pytest.approx(4 / math.sqrt(math.pi))
-    assert ball.confidence == pytest.approx(0.75 / (2 * math.pi * 0.1875))  # area 1; mean square distance .75 * .25
+    # mean .75; area 1, whose mean square distance is .75 * .25; a third for its size
+    assert ball.confidence == pytest.approx(0.75 / (2 * math.pi * 0.1875) / 3)
 
 
 def test_roundness_of_a_line_a_half_disc_and_a_faint_cloud():
     line = np.zeros((20, 20), np.float32)
     line[10, 4:14] = 1
-    (found,) = find_balls(line, minimum_roundness=0)
-    assert found.confidence == pytest.approx(10 / (2 * math.pi * (10 * 10 - 1) / 12)) and find_balls(line) == ()
+    (found,) = find_balls(line, minimum_confidence=0)
+    assert found.confidence == pytest.approx(10 / (2 * math.pi * (10 * 10 - 1) / 12) * 10 / 12)
+    assert find_balls(line) == ()
     half = coverage(160, 120, 40)
     half[:30] = 0
     (found,) = find_balls(half)
-    assert found.confidence == pytest.approx(0.25 / (0.5 - (4 / (3 * math.pi)) ** 2), abs=0.02)
+    expected = 0.25 / (0.5 - (4 / (3 * math.pi)) ** 2) * half[half >= 0.5].mean() * half.sum() / (half.sum() + 2)
+    assert found.confidence == pytest.approx(expected, abs=0.02)
     cloud = np.full((20, 20), 0.55, np.float32)  # a square's roundness is 3 / pi
-    (found,) = find_balls(cloud, minimum_roundness=0)
-    assert found.confidence == pytest.approx(0.55 * 0.55 * 3 / math.pi, rel=0.01) and find_balls(cloud)
+    (found,) = find_balls(cloud, minimum_confidence=0)
+    assert found.confidence == pytest.approx(0.55 * 0.55 * 3 / math.pi * 220 / 222, rel=0.01)
+    assert find_balls(cloud) == ()
 
 
 def test_a_round_blob_comes_before_a_larger_angular_one():
-    probability = coverage(60, 60, 12)
+    probability = coverage(60, 60, 20)
     probability[30:50, 40:70] = 0.99
     first, second = find_balls(probability)
-    assert (first.x, first.y) == pytest.approx((60, 60), abs=0.5) and second.radius > 3 * first.radius
+    assert (first.x, first.y) == pytest.approx((60, 60), abs=0.5) and second.radius > 2 * first.radius
 
 
 def test_best_blob_first_and_specks_left_out():
@@ -66,9 +71,20 @@ def test_best_blob_first_and_specks_left_out():
     probability[20:30, 20:30] = 0.8
     probability[35, 2] = 0.95
     balls = find_balls(probability)
-    # Squares of n pixels have a mean square distance of (n - 1) / 6: 9 * .9 / (2 pi 8 / 6) and 80 / (2 pi 99 / 6).
-    assert [b.confidence for b in balls] == pytest.approx([0.9 * 0.96688, 0.8 * 0.77167], rel=1e-4)
+    # Squares of n pixels have a mean square distance of (n - 1) / 6: 9 * .9 / (2 pi 8 / 6) and 80 / (2 pi 99 / 6). The
+    # third, of one pixel, has .95 * .95 / 2.95.
+    assert [b.confidence for b in balls] == pytest.approx(
+        [0.9 * 0.96688 * 8.1 / 10.1, 0.8 * 0.77167 * 80 / 82], rel=1e-4
+    )
     assert len(find_balls(probability, most=1)) == 1
+
+
+def test_what_is_less_confident_is_no_ball():
+    probability = np.zeros((40, 40), np.float32)
+    probability[5:8, 5:8] = 0.9
+    (ball,) = find_balls(probability)
+    assert find_balls(probability, minimum_confidence=ball.confidence - 1e-6) == (ball,)
+    assert find_balls(probability, minimum_confidence=ball.confidence + 1e-6) == ()
 
 
 def test_neighbouring_blob_does_not_pull_the_centroid():
@@ -90,7 +106,7 @@ def test_scaled_keeps_pixel_centres_at_integers():
     assert Ball(10, 4, 2, 0.5).scaled(4, 1) == Ball(41.5, 4, 4, 0.5)
 
 
-def plainly(probability, threshold, minimum_area, minimum_roundness):
+def plainly(probability, threshold, minimum_confidence):
     """`find_balls` as its description says it, pixel by pixel."""
     mask, seen, found = probability >= threshold, set(), []
     height, width = probability.shape
@@ -107,16 +123,14 @@ def plainly(probability, threshold, minimum_area, minimum_roundness):
             blob.update(fresh)
             waiting.extend(fresh)
         seen |= blob
-        core = sum(float(probability[p]) for p in blob)
-        if core < minimum_area:
-            continue
+        mean = sum(float(probability[p]) for p in blob) / len(blob)
         whole = blob | {p for q in blob for p in around(*q) if not mask[p]}
         total = sum(float(probability[p]) for p in whole)
         x, y = (sum(float(probability[p]) * p[axis] for p in whole) / total for axis in (1, 0))
         distance = sum(float(probability[p]) * ((p[1] - x) ** 2 + (p[0] - y) ** 2) for p in whole) / total
         roundness = min(1, total / (2 * math.pi * max(distance, 1e-9)))
-        confidence = roundness * max(float(probability[p]) for p in blob)
-        if roundness >= minimum_roundness:
+        confidence = mean * roundness * total / (total + 2)
+        if confidence >= minimum_confidence:
             found.append((4 * x + 1.5, 4 * y + 1.5, 4 * math.sqrt(total / math.pi), confidence))
     return sorted(found, key=lambda ball: -ball[3])
 
@@ -125,7 +139,7 @@ def plainly(probability, threshold, minimum_area, minimum_roundness):
 @given(st.integers(0, 10**6), st.floats(0.5, 0.99), st.integers(1, 14), st.integers(1, 17))
 def test_balls_are_those_of_a_plain_restatement(seed, threshold, height, width):
     probability = np.random.default_rng(seed).random((height, width)).astype(np.float32)
-    expected = plainly(probability, threshold, 0.9, 0.3)
-    balls = find_balls(probability, threshold=threshold, minimum_area=0.9, minimum_roundness=0.3, most=99)
+    expected = plainly(probability, threshold, 0.2)
+    balls = find_balls(probability, threshold=threshold, minimum_confidence=0.2, most=99)
     got = [(b.x, b.y, b.radius, b.confidence) for b in balls]
     np.testing.assert_allclose(np.reshape(got, (-1, 4)), np.reshape(expected, (-1, 4)), rtol=1e-5)

@@ -44,8 +44,8 @@ class FakeSegmenter:
     created: ClassVar[list[FakeSegmenter]] = []
 
     def __init__(
-        self, model='', *, engine='auto', network_size='native', threads=0, ball_threshold=0.5, precision='auto',
-        device='auto',
+        self, model='', *, engine='auto', network_size='native', threads=0, ball_threshold=0.5, ball_confidence=0.4,
+        precision='auto', device='auto',
     ) -> None:  # fmt: skip
         if model == 'missing':
             raise ModelError('there is no model file missing')
@@ -54,7 +54,7 @@ class FakeSegmenter:
         self.classes, self.engine, self.model_path, self.model_hash = SOCCER, 'fake', Path(model or 'f'), '0123456789ab'
         self.precision, self.device, self.notes = 'float32', 'cpu', ()
         self.options = {'network_size': network_size, 'threads': threads, 'precision': precision, 'device': device}
-        self.ball_threshold = ball_threshold
+        self.ball_threshold, self.ball_confidence = ball_threshold, ball_confidence
         self.gate = threading.Event()  # work goes on while it is set
         self.gate.set()
         self.seen: list[tuple[tuple[int, ...], str]] = []

@@ -41,6 +41,7 @@ def test_defaults_are_allowed():
         ('ball_threshold', 1.5, 'ball_threshold out of range'),
         ('ball_threshold', float('nan'), 'ball_threshold'),
         ('ball_threshold', 'high', 'ball_threshold must be a number'),
+        ('ball_confidence', -0.1, 'ball_confidence out of range'),
         ('max_rate', -1, 'max_rate must be 0 to 1000 Hz'),
         ('engine', 'tensorflow', 'engine must be one of auto, openvino, onnxruntime, torch'),
         ('network_size', '10x10', 'network size'),
@@ -140,6 +141,9 @@ def test_whole_numbers_serve_as_fractions(spin, fake, wait):
     (result,) = node.set_parameters([Parameter('ball_threshold', value=1)])
     assert result.successful
     assert fake.created[-1].ball_threshold == 1.0
+    (result,) = node.set_parameters([Parameter('ball_confidence', value=0)])
+    assert result.successful
+    assert fake.created[-1].ball_confidence == 0.0
 
 
 def test_model_changes_between_two_frames(spin, wait, fake):
