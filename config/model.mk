@@ -10,6 +10,13 @@ SCENES = @$(RUN) $(BIN)/minisegnet synthesize --output runs/$(1) --count $(2) --
 # Adds to the data set $(1) the scenes of runs/$(2).
 ADD = @$(RUN) $(BIN)/minisegnet import-dataset runs/$(2) --format minisegnet --output $(1) --append --keep-splits --prefix $(2)_
 
+# Adds to the data set $(1) once more those $(2) of its training images that the model $(3) gets most wrong.
+define HARDEST
+@$(RUN) $(BIN)/minisegnet evaluate $(1) --split train --model $(3) --output $(1)_evaluated
+@$(RUN) $(BIN)/minisegnet import-dataset $(1) --format minisegnet --hardest $(2) --evaluation $(1)_evaluated \
+	--output $(1) --append --keep-splits --prefix hard_
+endef
+
 # Adds to the data set $(1) the photos of BOXED, labelled by the model $(2) at the size $(3); no larger than $(4).
 WEAK_LABELS = $(if $(BOXED),@$(RUN) $(BIN)/minisegnet import-dataset '$(BOXED)' --format boxes --map 0=ball 1=background 2=background \
 	--model $(2) --network-size $(3) --confidence 0.7 --longest-side $(4) --image-format jpg --output $(1) --append --prefix photo_ --val 0)
@@ -100,6 +107,22 @@ model: $(VENV)/.setup-test
 	$(call ADD,runs/fresh,round3)
 	$(call ADD,runs/fresh,walls)
 	$(call ALL_PHOTOS,runs/fresh,runs/tenth/best.safetensors)
-	$(call TRAIN,model_eleventh,fresh,model,$(call FROM,tenth))
+	$(call TRAIN,model_eleventh,fresh,eleventh,$(call FROM,tenth))
+	$(call SCENES,last,2200,61001,0.091,$(FAR16))
+	$(call SCENES,far4,1800,61003,0,$(FAR20))
+	$(call SCENES,small4,1200,61007,0,$(SMALL))
+	$(call SCENES,walls4,2000,61010,0,$(WALLS))
+	$(call SCENES,near4,900,61012,0,$(NEAR))
+	$(call SCENES,held4,400,61006,0,$(HELD))
+	$(call SCENES,round4,300,61005,0,$(BLACK) --set things.held=0.3)
+	$(call ADD,runs/last,far4)
+	$(call ADD,runs/last,small4)
+	$(call ADD,runs/last,walls4)
+	$(call ADD,runs/last,near4)
+	$(call ADD,runs/last,held4)
+	$(call ADD,runs/last,round4)
+	$(call HARDEST,runs/last,2600,runs/eleventh/last.ckpt)
+	$(call ALL_PHOTOS,runs/last,runs/eleventh/last.ckpt)
+	$(call TRAIN,model_twelfth,last,model,--init-from runs/eleventh/last.ckpt)
 	@$(RUN) $(BIN)/minisegnet export runs/model/last.ckpt --output models/minisegnet.onnx --half-checkpoint
-	@$(RUN) $(BIN)/minisegnet export runs/model/last.ckpt --output models/minisegnet_int8.onnx --int8
+	@$(RUN) $(BIN)/minisegnet export models/minisegnet.safetensors --output models/minisegnet_int8.onnx --int8
