@@ -124,5 +124,5 @@ model: $(VENV)/.setup-test
 	$(call HARDEST,runs/last,2600,runs/eleventh/last.ckpt)
 	$(call ALL_PHOTOS,runs/last,runs/eleventh/last.ckpt)
 	$(call TRAIN,model_twelfth,last,model,--init-from runs/eleventh/last.ckpt)
-	@$(RUN) $(BIN)/minisegnet export runs/model/last.ckpt --output models/minisegnet.onnx --half-checkpoint
+	@$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet.onnx --half-checkpoint
 	@$(RUN) $(BIN)/minisegnet export models/minisegnet.safetensors --output models/minisegnet_int8.onnx --int8

@@ -19,7 +19,7 @@ from minisegnet_core.geometry import STRIDE, label_to_image
 DOUBTED_AREA = 2.0
 """Label pixels of a blob whose confidence is halved for its size: specks are mostly no balls, however round."""
 
-MINIMUM_CONFIDENCE = 0.4
+MINIMUM_CONFIDENCE = 0.5
 """Confidence below which a blob is no ball, where nothing else is asked for."""
 
 RIM = np.ones((3, 3), np.uint8)
@@ -31,8 +31,8 @@ class Ball:
     """A ball seen in an image.
 
     x, y: probability-weighted centroid, pixels of the received image; radius: of the circle of the same area, in
-    received pixels; confidence: the blob's mean probability times its roundness times a / (a + 2) of its area a in
-    label pixels, 0..1.
+    received pixels; confidence: the blob's highest probability times its roundness times a / (a + 2) of its area a
+    in label pixels, 0..1.
     """
 
     x: float
@@ -117,7 +117,7 @@ def find_balls(
             along_x @ np.square(np.arange(along_x.size) - x) + along_y @ np.square(np.arange(along_y.size) - y)
         )
         roundness = min(1.0, total * total / (2 * math.pi * max(spread, 1e-6)))
-        confidence = float(near[blob.view(bool)].mean()) * roundness * total / (total + DOUBTED_AREA)
+        confidence = float(near[blob.view(bool)].max()) * roundness * total / (total + DOUBTED_AREA)
         if confidence < minimum_confidence:
             continue
         radius = STRIDE * math.sqrt(total / math.pi)

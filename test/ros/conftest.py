@@ -44,7 +44,7 @@ class FakeSegmenter:
     created: ClassVar[list[FakeSegmenter]] = []
 
     def __init__(
-        self, model='', *, engine='auto', network_size='native', threads=0, ball_threshold=0.5, ball_confidence=0.4,
+        self, model='', *, engine='auto', network_size='native', threads=0, ball_threshold=0.5, ball_confidence=0.5,
         precision='auto', device='auto',
     ) -> None:  # fmt: skip
         if model == 'missing':
