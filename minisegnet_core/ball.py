@@ -106,6 +106,9 @@ def find_balls(
         x0, y0 = max(left - 1, 0), max(top - 1, 0)
         window = np.s_[y0 : top + height + 1, x0 : left + width + 1]
         near = probability[window]
+        most_area = float(near.sum())
+        if most_area < minimum_confidence * (most_area + DOUBTED_AREA):
+            continue  # a speck, whatever its shape: soon seen, since noise has many
         blob = np.zeros(near.shape, np.uint8)
         blob[top - y0 : top - y0 + height, left - x0 : left - x0 + width] = inside[area] == index
         rim = cv2.dilate(blob, RIM) > mask[window]  # beside the blob, and of no other one
