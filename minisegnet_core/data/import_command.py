@@ -30,7 +30,6 @@ from minisegnet_core.data.importers.coco import Coco
 from minisegnet_core.data.importers.colors import ColorMap, parse_colors, read_labelmap
 from minisegnet_core.data.importers.entry import Content, Entry, Importer
 from minisegnet_core.data.importers.frames import LabelledFrames, stem_of
-from minisegnet_core.data.importers.hardest import hardest
 from minisegnet_core.data.importers.masks import SEGLIGHT, MaskFolders
 from minisegnet_core.data.importers.own import OwnFormat
 from minisegnet_core.data.importers.torso21 import Torso21
@@ -202,7 +201,12 @@ def _importer(arguments: argparse.Namespace) -> tuple[Importer, ClassSet]:
     if arguments.format == 'coco':
         return Coco(path, SOCCER, names=_pairs(arguments.map, '--map'), rest=arguments.rest, images=images), SOCCER
     if arguments.format == 'minisegnet':
-        own = OwnFormat(path, hardest(Path(arguments.evaluation), arguments.hardest) if arguments.hardest else None)
+        only = None
+        if arguments.hardest:
+            from minisegnet_core.evaluation.hardest import hardest  # data knows no evaluation: only this command does
+
+            only = hardest(Path(arguments.evaluation), arguments.hardest)
+        own = OwnFormat(path, only)
         return own, own.dataset.classes
     return _labelled_by_a_model(arguments, path)
 

@@ -27,18 +27,13 @@ def photo():
 @pytest.fixture(scope='module')
 def reference(photo):
     """Labels and probabilities of the shipped checkpoint, by PyTorch."""
-    checkpoint = models_directory() / CHECKPOINT
-    if not checkpoint.is_file():
-        pytest.skip(f'{checkpoint} is not there')
-    return open_engine(checkpoint, 'torch', 1, 'float32', 'cpu').infer(photo, 'rgb', (320, 240))
+    return open_engine(models_directory() / CHECKPOINT, 'torch', 1, 'float32', 'cpu').infer(photo, 'rgb', (320, 240))
 
 
 @pytest.fixture(scope='module')
 def full_export(tmp_path_factory):
     """The shipped checkpoint's export whose weights are not rounded to half precision."""
     pytest.importorskip('onnx')
-    if not (models_directory() / CHECKPOINT).is_file():
-        pytest.skip('the shipped checkpoint is not there')
     path = tmp_path_factory.mktemp('full') / 'full.onnx'
     export_onnx(models_directory() / CHECKPOINT, path, half=False)
     return path
@@ -47,10 +42,9 @@ def full_export(tmp_path_factory):
 @pytest.mark.parametrize('engine', ['openvino', 'onnxruntime'])
 def test_the_shipped_export_agrees_with_torch_on_photos(engine, photo, reference):
     pytest.importorskip(engine)
-    onnx = models_directory() / FLOAT
-    if not onnx.is_file():
-        pytest.skip(f'{onnx} is not there')
-    labels, probabilities = open_engine(onnx, engine, 1, 'float32', 'cpu').infer(photo, 'rgb', (320, 240))
+    labels, probabilities = open_engine(models_directory() / FLOAT, engine, 1, 'float32', 'cpu').infer(
+        photo, 'rgb', (320, 240)
+    )
     assert (labels == reference[0]).mean() >= 0.999
     assert np.abs(probabilities[1] - reference[1][1]).max() <= 1e-3
 
@@ -67,8 +61,6 @@ def test_the_shipped_export_is_that_of_the_shipped_checkpoint(full_export):
     """The two files hold one network: each weight of the one follows from the other's."""
     onnx = pytest.importorskip('onnx')
     shipped = models_directory() / FLOAT
-    if not shipped.is_file():
-        pytest.skip(f'{shipped} is not there')
     weights, full = (
         {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
         for path in (shipped, full_export)

@@ -1,16 +1,16 @@
 """`import-dataset --hardest`: the images that a model got most wrong, and no others."""
 
-import json
-
 import numpy as np
 import pytest
 
 from minisegnet_core.classes import SOCCER
 from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.data.import_command import main
-from minisegnet_core.data.importers.hardest import errors_of, hardest
 from minisegnet_core.data.writer import DatasetWriter
 from minisegnet_core.errors import ConfigurationError, SourceError
+from minisegnet_core.evaluation.comparison import write_frames
+from minisegnet_core.evaluation.frames import FrameScore
+from minisegnet_core.evaluation.hardest import errors_of, hardest
 
 
 def test_errors_weigh_each_class_by_its_pixels():
@@ -27,11 +27,16 @@ def test_a_class_that_no_truth_has_weighs_nothing():
     np.testing.assert_allclose(errors, [2 / 24, 2 / 24 + 2 / 8])
 
 
-def evaluation(folder, wrong, **more):
+def frame(name, confusion):
+    confusion = None if confusion is None else np.array(confusion, np.int64)
+    return FrameScore('set', 0, name, None, None, (64, 64), True, b'', None, None, confusion)
+
+
+def evaluation(folder, wrong):
     """Counts of images of ten pixels each, of which so many are wrong."""
     folder.mkdir(exist_ok=True)
-    frames = [{'name': name, 'confusion': [[10 - count, count], [0, 0]], **more} for name, count in wrong.items()]
-    (folder / 'frames.jsonl').write_text(''.join(json.dumps(frame) + '\n' for frame in frames))
+    frames = [frame(name, [[10 - count, count], [0, 0]]) for name, count in wrong.items()]
+    write_frames(frames, folder / 'frames.jsonl')
     return folder
 
 
@@ -42,27 +47,27 @@ def test_the_worst_come_first_and_faultless_ones_not_at_all(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('text', 'message'),
+    ('frames', 'message'),
     [
-        ('{"name": "a", "confusion": null}\n', 'no image with labels'),
-        ('{"name": "a", "confu', 'line 1 is damaged'),
-        ('{"name": "a", "confusion": [1, 2]}\n', 'line 1 is damaged'),
-        ('{"confusion": [[1]]}\n', 'line 1 is damaged'),
-        ('[]\n', 'line 1 is damaged'),
-        ('{"name": "a", "confusion": [[1]]}\n' * 2, 'several images with one name'),
+        ([frame('a', None)], 'no image with labels'),
+        ([frame('a', [[1]]), frame('b', [[1, 0], [0, 1]])], 'different numbers of classes'),
+        ([frame('a', [[1]]), frame('a', [[2]])], 'several images with one name'),
     ],
 )
-def test_evaluations_that_cannot_be_used_are_named(tmp_path, text, message):
-    (tmp_path / 'frames.jsonl').write_text(text)
+def test_evaluations_that_cannot_be_used_are_named(tmp_path, frames, message):
+    write_frames(frames, tmp_path / 'frames.jsonl')
     with pytest.raises(SourceError, match=message):
         hardest(tmp_path, 1)
 
 
-def test_no_evaluation_and_no_count(tmp_path):
-    with pytest.raises(SourceError, match=r'`minisegnet evaluate --output .*` writes it'):
+def test_no_evaluation_a_damaged_one_and_no_count(tmp_path):
+    with pytest.raises(SourceError, match='no folder that `evaluate` wrote'):
         hardest(tmp_path / 'none', 1)
     with pytest.raises(ConfigurationError, match='at least 1'):
         hardest(evaluation(tmp_path, {'a': 1}), -1)
+    (tmp_path / 'frames.jsonl').write_text('{"name": "a", "confu')
+    with pytest.raises(SourceError, match='cannot be read'):
+        hardest(tmp_path, 1)
 
 
 @pytest.fixture
@@ -94,7 +99,7 @@ def test_only_the_hardest_are_imported_as_they_are(dataset, tmp_path):
         (('--hardest', 2), 'go together'),
         (('--evaluation', 'x'), 'go together'),
         (('--hardest', 1, '--evaluation', 'other'), 'no image called other_1'),
-        (('--hardest', 1, '--evaluation', 'missing'), 'cannot be read'),
+        (('--hardest', 1, '--evaluation', 'missing'), 'no folder that `evaluate` wrote'),
     ],
 )
 def test_wrong_choices_are_told_and_nothing_is_written(dataset, tmp_path, monkeypatch, capsys, more, message):
