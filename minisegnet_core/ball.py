@@ -3,6 +3,7 @@
 Estimation: connected blobs of label pixels where the ball's probability reaches a threshold; the blob's centroid is
 weighted by probability over the blob and its one-pixel rim, so that it is finer than the label grid. A ball is round,
 sure all over and more than a speck; telephones, lamps and pieces of lines or robots that pass for balls mostly are not.
+What is judged to be none need not stay ball in the label image.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ def find_balls(
     threshold: float = 0.5,
     minimum_confidence: float = MINIMUM_CONFIDENCE,
     most: int = 5,
+    blobs: NDArray[np.bool_] | None = None,
 ) -> tuple[Ball, ...]:
     """Finds balls in a ball-probability map.
 
@@ -86,6 +88,7 @@ def find_balls(
             the centroid: 1 is a disc with sharp edges, a half disc has .78, a line of 1x10 .19; what is spread out at
             low probabilities has little, too.
         most: number of balls returned at most.
+        blobs: (h, w) bool in which the label pixels of every ball are set, of those beyond ``most`` too.
 
     Returns:
         Balls in received pixels, the one of the highest confidence first.
@@ -123,7 +126,38 @@ def find_balls(
         confidence = float(near[blob.view(bool)].max()) * roundness * total / (total + DOUBTED_AREA)
         if confidence < minimum_confidence:
             continue
+        if blobs is not None:
+            blobs[window] |= blob.view(bool)
         radius = STRIDE * math.sqrt(total / math.pi)
         found.append(Ball(label_to_image(x0 + x), label_to_image(y0 + y), radius, confidence))
     found.sort(key=lambda ball: -ball.confidence)
     return tuple(found[:most])
+
+
+def relabel_stray_balls(
+    labels: NDArray[np.uint8], probabilities: NDArray[np.float32], ball_id: int, blobs: NDArray[np.bool_]
+) -> None:
+    """Gives connected regions of ball labels in which no ball was found the class that is most probable but for ball.
+
+    So that the label image and the balls agree: a telephone that is too angular to be a ball is none in either.
+
+    Args:
+        labels: (h, w) uint8 class ids, changed in place.
+        probabilities: (C, h, w) float32.
+        ball_id: the ball's class id.
+        blobs: (h, w) bool, the label pixels of the balls that were found, by :func:`find_balls`.
+    """
+    mask = (labels == ball_id).view(np.uint8)
+    left, top, width, height = cv2.boundingRect(mask)
+    if not width:
+        return
+    part = np.s_[top : top + height, left : left + width]
+    count, regions = cv2.connectedComponents(mask[part], connectivity=8)
+    stray = np.ones(count, bool)
+    stray[regions[blobs[part]]] = False
+    stray[0] = False  # what is no ball label
+    ys, xs = np.nonzero(stray[regions])
+    if ys.size:
+        others = probabilities[:, top + ys, left + xs]  # (C, stray pixels), a copy
+        others[ball_id] = -1
+        labels[top + ys, left + xs] = others.argmax(0)

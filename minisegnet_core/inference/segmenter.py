@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.ball import MINIMUM_CONFIDENCE, Ball, find_balls
+from minisegnet_core.ball import MINIMUM_CONFIDENCE, Ball, find_balls, relabel_stray_balls
 from minisegnet_core.classes import BALL
 from minisegnet_core.errors import ConfigurationError, ImageError
 from minisegnet_core.geometry import MINIMUM_NETWORK_SIZE, label_size, parse_network_size, resample_to_label_grid
@@ -52,7 +52,8 @@ class Segmenter:
         threads: CPU threads; 0: all cores but one.
         ball_threshold: ball probability from which a label pixel can belong to a ball, above 0 and at most 1.
         ball_confidence: confidence from which a blob of such pixels is a ball, 0..1: higher, fewer false balls and more
-            that are missed.
+            that are missed. Ball labels without such a blob become the next most probable class; at 0 the label image
+            is the network's own.
         precision: ``auto``, ``float32``, ``bfloat16``, ``float16`` or ``int8``. ``auto``: int8 where the file is, else
             bfloat16 where the CPU multiplies in it (float16 on GPUs), else float32.
         device: ``auto``, ``cpu``, ``gpu`` or ``npu``. ``auto``: an NVIDIA GPU where the engine can use one, else the
@@ -146,16 +147,23 @@ class Segmenter:
         else:
             probabilities = resample_to_label_grid(probabilities, size, network_size)
             most_probable(probabilities, out)
-        balls: tuple[Ball, ...] = ()
-        if self._ball_id is not None:
-            ball = probabilities[self._ball_id]
-            if ball.max() >= self.ball_threshold:  # a look is cheaper where there is none
-                balls = find_balls(
-                    np.ascontiguousarray(ball),
-                    threshold=self.ball_threshold,
-                    minimum_confidence=self.ball_confidence,
-                )
+        balls = () if self._ball_id is None else self._find_balls(out, probabilities, self._ball_id)
         return Segmentation(out, balls, size, engine_ms)
+
+    def _find_balls(
+        self, labels: NDArray[np.uint8], probabilities: NDArray[np.float32], ball_id: int
+    ) -> tuple[Ball, ...]:
+        """The balls; labels are put right where none is."""
+        ball = np.ascontiguousarray(probabilities[ball_id])
+        blobs = np.zeros(ball.shape, bool)
+        balls: tuple[Ball, ...] = ()
+        if ball.max() >= self.ball_threshold:  # a look is cheaper where there is none
+            balls = find_balls(
+                ball, threshold=self.ball_threshold, minimum_confidence=self.ball_confidence, blobs=blobs
+            )
+        if self.ball_confidence > 0:
+            relabel_stray_balls(labels, probabilities, ball_id, blobs)
+        return balls
 
     def probabilities(self, image: NDArray[np.uint8], order: Order = 'rgb') -> NDArray[np.float32]:
         """Probability of each class, (C, ceil(H/4), ceil(W/4)) float32, of one image as :meth:`run` takes it.

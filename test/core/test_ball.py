@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minisegnet_core.ball import Ball, find_balls
+from minisegnet_core.ball import Ball, find_balls, relabel_stray_balls
 
 
 def coverage(x, y, radius, size=(60, 80), samples=8):
@@ -93,6 +93,37 @@ def test_neighbouring_blob_does_not_pull_the_centroid():
     alone = find_balls(probability)[0]
     probability[5:9, 10:12] = 1
     assert find_balls(probability)[0] == alone
+
+
+def test_ball_labels_without_a_ball_become_the_next_class():
+    probabilities = np.zeros((4, 30, 40), np.float32)
+    probabilities[1] = coverage(60, 60, 16, (30, 40))  # round: a ball
+    probabilities[1, 25, 5:25] = 0.9  # long: none
+    probabilities[1, 2, 30] = 0.45  # most probable, but below the threshold
+    probabilities[1, 15, 19] = 0.4  # touches the ball and belongs to it, though below the threshold
+    probabilities[2, 25, 5:15], probabilities[3, 25, 15:25] = 0.06, 0.07
+    probabilities[3, 2, 30] = 0.3
+    probabilities[2, 15, 19] = 0.3
+    probabilities[0] = np.clip(1 - probabilities[1:].sum(0), 0, 0.35)
+    probabilities[0, 25] = 0
+    labels = probabilities.argmax(0).astype(np.uint8)
+    ball = labels[8:21, 8:22].copy()
+    assert (labels[25, 5:25] == 1).all() and labels[2, 30] == 1 and labels[15, 19] == 1
+    blobs = np.zeros((30, 40), bool)
+    (found,) = find_balls(probabilities[1], blobs=blobs)
+    assert found.x == pytest.approx(60, abs=1)
+    assert (blobs == (probabilities[1] >= 0.5) & (np.arange(30) < 25)[:, None]).all()
+    relabel_stray_balls(labels, probabilities, 1, blobs)
+    assert (labels[8:21, 8:22] == ball).all()
+    assert (labels[25, 5:15] == 2).all() and (labels[25, 15:25] == 3).all() and labels[2, 30] == 3
+    assert ((labels == 1).sum(), labels[15, 19]) == ((ball == 1).sum(), 1)
+
+
+def test_balls_beyond_the_most_that_are_returned_stay_balls():
+    probability = np.maximum(coverage(60, 60, 16), coverage(200, 60, 12))
+    blobs = np.zeros(probability.shape, bool)
+    assert len(find_balls(probability, most=1, blobs=blobs)) == 1
+    assert (blobs == (probability >= 0.5)).all()
 
 
 def test_nothing_seen():

@@ -69,6 +69,21 @@ def test_engines_agree_with_torch(files, engine, size, network_size):
     assert result.image_size == size
 
 
+@pytest.mark.parametrize('network_size', ['native', 'half'])
+def test_what_is_no_ball_is_not_labelled_ball_either(files, network_size):
+    segmenter = Segmenter(files[1], network_size=network_size, ball_confidence=0)
+    image = picture(256, 192, 3)  # of which some is ball at either size
+    own = segmenter.run(image).label_image
+    probabilities = segmenter.probabilities(image)
+    np.testing.assert_array_equal(own, probabilities.argmax(0))
+    assert (own == 1).any()
+    segmenter.ball_confidence = 1  # nobody is that sure
+    result = segmenter.run(image)
+    assert result.balls == ()
+    probabilities[1] = -1
+    np.testing.assert_array_equal(result.label_image, np.where(own == 1, probabilities.argmax(0), own))
+
+
 @pytest.mark.parametrize('engine', [*ENGINES, 'torch'])
 def test_bgr_is_rgb_with_the_channels_swapped(files, engine):
     pytest.importorskip(engine)
