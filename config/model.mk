@@ -1,7 +1,7 @@
 # `make model`: the shipped model from nothing, as models/README.md tells it. Included by the Makefile, which brings RUN and BIN.
 #
 # BACKGROUNDS: folder of panoramas' faces for halls. TEXTURES: of turf. BOXED: photos with YOLO boxes (0 ball, 1 robot, 2 human).
-# PHOTOS: holds the folders visualmesh and torso21 of which docs/photos has masks. All may be left out.
+# PHOTOS: holds the folders visualmesh, torso21 and msl of which docs/photos has masks. All may be left out.
 HALLS = $(if $(BACKGROUNDS),--backgrounds '$(BACKGROUNDS)') $(if $(TEXTURES),--textures '$(TEXTURES)')
 
 # $(1): name, $(2): number, $(3): seed, $(4): share for validation, $(5): what else is set.
@@ -33,13 +33,19 @@ DRAWN = $(if $(PHOTOS),@$(RUN) $(BIN)/minisegnet import-dataset '$(PHOTOS)/$(2)'
 	--masks docs/photos/$(2) --skip-unlabelled --colors $(PAINT) --longest-side $(3) --image-format jpg \
 	--output $(1) --append --prefix $(4) --val 0 $(5))
 EVEN := --group-pattern '(.)$$' --test-groups 1 3 5 7 9
+DATES := --group-pattern '^(.{8})' --test-groups 20230709 20240606 20240717 20260503
+
+# Adds to the data set $(1) the photos of humanoid robots with drawn masks.
+define DRAWN_PHOTOS
+$(call DRAWN,$(1),torso21,800,drawn_)
+$(call DRAWN,$(1),visualmesh,800,drawn_,$(EVEN))
+$(call DRAWN,$(1),visualmesh,1280,large_,$(EVEN))
+endef
 
 # Adds to the data set $(1) all photos: those of BOXED, labelled by the model $(2), and those with drawn masks.
 define ALL_PHOTOS
 $(call WEAK_LABELS,$(1),$(2),native,800)
-$(call DRAWN,$(1),torso21,800,drawn_)
-$(call DRAWN,$(1),visualmesh,800,drawn_,$(EVEN))
-$(call DRAWN,$(1),visualmesh,1280,large_,$(EVEN))
+$(call DRAWN_PHOTOS,$(1))
 endef
 
 TRAIN = @$(RUN) $(BIN)/minisegnet train --config config/$(1).yaml --data runs/$(2) --output runs/$(3) $(4)
@@ -110,6 +116,15 @@ model: $(VENV)/.setup-test
 	$(call MORE,runs/last,round4,300,61005,$(BLACK) --set things.held=0.3)
 	$(call HARDEST,runs/last,2600,runs/eleventh/last.ckpt)
 	$(call ALL_PHOTOS,runs/last,runs/eleventh/last.ckpt)
-	$(call TRAIN,model_twelfth,last,model,--init-from runs/eleventh/last.ckpt)
+	$(call TRAIN,model_twelfth,last,twelfth,--init-from runs/eleventh/last.ckpt)
+	$(call SCENES,best,2600,71001,0.077,$(FAR16))
+	$(call MORE,runs/best,walls5,2000,71010,$(WALLS))
+	$(call MORE,runs/best,far5,1800,71003,$(FAR20))
+	$(call MORE,runs/best,near5,800,71012,$(NEAR))
+	$(call MORE,runs/best,held5,300,71006,$(HELD))
+	$(call MORE,runs/best,round5,300,71005,$(BLACK) --set things.held=0.3)
+	$(call DRAWN_PHOTOS,runs/best)
+	$(call DRAWN,runs/best,msl,800,msl_,$(DATES))
+	$(call TRAIN,model_thirteenth,best,model,$(call FROM,twelfth))
 	@$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet.onnx --half-checkpoint
 	@$(RUN) $(BIN)/minisegnet export models/minisegnet.safetensors --output models/minisegnet_int8.onnx --int8

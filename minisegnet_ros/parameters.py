@@ -203,8 +203,8 @@ PARAMETERS: tuple[NodeParameter, ...] = (
     NodeParameter(
         'ball_confidence',
         MINIMUM_CONFIDENCE,
-        'confidence from which a blob of such pixels is a ball, in the label image too: higher, fewer false balls and more '
-        'missed ones',
+        'confidence from which a blob of such pixels is a ball, in the label image too: higher, fewer false balls and '
+        'more missed ones',
         minimum=0.0,
         maximum=1.0,
     ),
