@@ -161,6 +161,38 @@ class BallScore:
             self.false_radii.append(prediction.radius)
         return match
 
+    def add_every(self, truths: Sequence[BallTruth], predictions: Sequence[Ball]) -> None:
+        """Adds one image: all balls in it, and all predicted ones, the best first.
+
+        Each ball is found once, by the best prediction on it; a further one there is false, as in detection benchmarks.
+        """
+        left = list(truths)
+        for prediction in predictions:
+            match = match_ball(left, prediction)
+            if match.hit is not None:
+                left.remove(match.hit)
+                self.found += 1
+                self.errors.append(match.distance)
+                self.found_radii.append(match.hit.radius)
+            elif match.false:
+                self.false += 1
+                self.false_radii.append(prediction.radius)
+        missed = match_ball(left, None).missed
+        self.missed += len(missed)
+        self.missed_radii += [t.radius for t in missed]
+
+    def merge(self, others: BallScore) -> None:
+        """Adds what another one has counted."""
+        self.found, self.missed, self.false = (
+            self.found + others.found,
+            self.missed + others.missed,
+            self.false + others.false,
+        )
+        self.errors += others.errors
+        self.found_radii += others.found_radii
+        self.missed_radii += others.missed_radii
+        self.false_radii += others.false_radii
+
     def of_size(self, smallest: float, largest: float) -> BallScore:
         """The part whose radius lies in [smallest, largest) px: the true one, of false balls the predicted one."""
 

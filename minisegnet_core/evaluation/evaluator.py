@@ -124,6 +124,16 @@ class Evaluation:
                 result.false_radii.append(ball.radius)
         return result
 
+    def every_ball(self) -> BallScore | None:
+        """The score of all predicted balls, not of the best of each frame alone; None where they are not known."""
+        told = [score.every for score in self.scores if score.every is not None]
+        if not told:
+            return None
+        result = BallScore()
+        for own in told:
+            result.merge(own)
+        return result
+
     def ball_curve(self, points: int = 40) -> list[tuple[float, float, float]]:
         """(least confidence, precision, recall), from the lowest confidence that occurs to the highest.
 

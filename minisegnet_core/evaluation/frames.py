@@ -15,7 +15,7 @@ from minisegnet_core.classes import IGNORE, LINE, ClassSet
 from minisegnet_core.data.reduction import reduce_labels
 from minisegnet_core.evaluation.boundary import FULL_SIZE_TOLERANCE, TOLERANCE, boundary_counts
 from minisegnet_core.geometry import label_size
-from minisegnet_core.metrics import BallMatch, ConfusionMatrix, match_ball
+from minisegnet_core.metrics import BallMatch, BallScore, ConfusionMatrix, match_ball
 from minisegnet_core.visualization import enlarge_labels
 
 
@@ -42,12 +42,14 @@ class TruthFrame:
 @dataclass(frozen=True)
 class Prediction:
     """What was said of a frame. label_image: (h, w) uint8 on the label grid; ball: the best or None; latency_ms: of the
-    engine offline, from publication to arrival of the labels live, None where it was not measured.
+    engine offline, from publication to arrival of the labels live, None where it was not measured. balls: all of them,
+    the best first; None where only the best is known, as live.
     """
 
     label_image: NDArray[np.uint8]
     ball: Ball | None
     latency_ms: float | None
+    balls: tuple[Ball, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class FrameScore:
     labels: PNG bytes of the predicted label image, empty where the frame was not answered (dropped). size: (width,
     height) of the image. confusion, confusion_full: (C, C) int64 on the label grid and at the image's size, None
     without such truth. lines, lines_full: (4,) int64 of :mod:`boundary`, None without truth or without a class line.
-    shares: (C,) share of predicted label pixels. match: None without ball truth.
+    shares: (C,) share of predicted label pixels. match: None without ball truth. every: of all predicted balls, None
+    without ball truth or where only the best is known.
     """
 
     source: str
@@ -75,6 +78,7 @@ class FrameScore:
     lines: NDArray[np.int64] | None = None
     lines_full: NDArray[np.int64] | None = None
     match: BallMatch | None = None
+    every: BallScore | None = None
     shares: NDArray[np.float64] | None = field(default=None)
 
     def label_image(self) -> NDArray[np.uint8] | None:
@@ -141,6 +145,9 @@ def score_frame(
         return FrameScore(**given, answered=False, labels=b'', ball=None, latency_ms=None)
     labels = prediction.label_image
     given['shares'] = np.bincount(labels.reshape(-1), minlength=len(classes))[: len(classes)] / labels.size
+    if frame.balls is not None and prediction.balls is not None:
+        given['every'] = BallScore()
+        given['every'].add_every(frame.balls, prediction.balls)
     if frame.labels is not None:
         given |= _compare(frame.labels, _mapped(labels, absent), (width, height), classes)
     return FrameScore(

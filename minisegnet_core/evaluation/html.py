@@ -182,7 +182,9 @@ def _confusion(values: Values, evaluation: Evaluation) -> str:
 def _ball(values: Values) -> str:
     ball, bounds = values['ball'], values['confidence']['intervals']
     rows = []
-    for name, entry in (('<b>all</b>', ball), *((f'{k} px', v) for k, v in ball['by_radius_px'].items())):
+    every = [('every prediction', ball['every'])] if ball['every'] else []
+    sizes = ((f'{k} px', v) for k, v in ball['by_radius_px'].items())
+    for name, entry in (('<b>all</b>', ball), *sizes, *every):
         rows.append(
             (
                 name,

@@ -104,7 +104,7 @@ def predict_with(segmenter: Segmenter) -> Predict:
             segmenter.run(frame.image)
             warm.add(frame.image.shape)
         result = segmenter.run(frame.image)
-        return Prediction(result.label_image, result.ball, result.engine_ms)
+        return Prediction(result.label_image, result.ball, result.engine_ms, result.balls)
 
     return predict
 

@@ -77,12 +77,13 @@ def _segmentation(evaluation: Evaluation, full_size: bool) -> Values:
 def _ball(evaluation: Evaluation) -> Values:
     score = evaluation.balls()
     curve = evaluation.ball_curve()
-    findable = evaluation.frames_with_a_ball
+    findable, every = evaluation.frames_with_a_ball, evaluation.every_ball()
     return {
         'frames_with_truth': evaluation.frames_with_ball_truth,
         'frames_with_ball': findable,
         'f1_at_most': number(2 * findable / (findable + score.found + score.missed)) if findable else None,
         **_ball_score(score),
+        'every': None if every is None else _ball_score(every),
         'by_radius_px': {
             f'{low:g}-{high:g}' if math.isfinite(high) else f'{low:g}-': _ball_score(score.of_size(low, high))
             for low, high in SIZES

@@ -248,6 +248,17 @@ def test_the_most_that_one_prediction_a_frame_can_find():
     values = report_values(evaluation, {}, '')['ball']
     assert (values['frames_with_ball'], values['f1_at_most']) == (2, 0.8)
     assert (values['found'], values['missed'], values['f1']) == (1, 2, 0.5)
+    assert values['every'] is None  # nobody told of others
+
+
+def test_every_predicted_ball_is_reported_beside_the_best():
+    labels, two = np.zeros((4, 4), np.uint8), (truth_ball(100), truth_ball(300))
+    frame = TruthFrame(0, '0', np.zeros((16, 16, 3), np.uint8), balls=two)
+    seen = (ball(100), ball(300), ball(500))
+    scores = [score_frame('s', frame, Prediction(labels, seen[0], None, seen), SOCCER, {}) for _ in range(2)]
+    values = report_values(Evaluation(SOCCER, scores), {}, '')['ball']
+    assert (values['found'], values['missed'], values['false']) == (2, 2, 0)
+    assert [values['every'][key] for key in ('found', 'missed', 'false', 'f1')] == [4, 0, 2, 0.8]
 
 
 def test_a_better_model_is_told_from_an_equal_one():

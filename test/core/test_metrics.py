@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from minisegnet_core.ball import Ball, BallTruth
 from minisegnet_core.metrics import BallScore, ConfusionMatrix
@@ -95,3 +97,27 @@ def test_ball_rates_by_hand():
     assert score.recall == pytest.approx(6 / 8)
     assert score.f1 == pytest.approx(12 / 15)
     assert math.isnan(BallScore().f1)
+
+
+def test_every_prediction_counts_and_a_ball_is_found_once():
+    far, small = truth(x=300), truth(x=200, radius=2)
+    seen = [NEAR, Ball(101, 50, 10, 0.8), Ball(302, 50, 10, 0.7), Ball(201, 50, 3, 0.6), Ball(500, 50, 7, 0.5)]
+    score = BallScore()
+    score.add_every([truth(), far, small, truth(x=600)], seen)
+    # found: at 100 and 300; false: a second one at 100, and that at 500; on the small one neither; missed: that at 600
+    assert (score.found, score.missed, score.false) == (2, 1, 2)
+    assert score.errors == [math.hypot(NEAR.x - 100, NEAR.y - 50), 2.0]
+    assert (score.found_radii, score.missed_radii, score.false_radii) == ([10, 10], [10], [10, 7])
+    both = BallScore()
+    both.add_every([far], [])
+    both.merge(score)
+    assert (both.found, both.missed, both.false, both.missed_radii) == (2, 2, 2, [10, 10])
+
+
+@given(st.lists(st.sampled_from([100.0, 200.0, 300.0]), unique=True), st.sampled_from([100.0, 300.0, 400.0, None]))
+def test_of_at_most_one_prediction_every_one_is_the_best(places, seen):
+    truths, ball = [truth(x=x) for x in places], None if seen is None else Ball(seen, 50, 10, 0.9)
+    best, every = BallScore(), BallScore()
+    best.add(truths, ball)
+    every.add_every(truths, [] if ball is None else [ball])
+    assert best == every
