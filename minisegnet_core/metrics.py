@@ -150,15 +150,8 @@ class BallScore:
     def add(self, truths: Sequence[BallTruth], prediction: Ball | None) -> BallMatch:
         """Adds one image: all balls in it, and the best predicted one or None; what :func:`match_ball` says of it."""
         match = match_ball(truths, prediction)
-        self.missed += len(match.missed)
-        self.missed_radii += [t.radius for t in match.missed]
-        if match.hit is not None:
-            self.found += 1
-            self.errors.append(match.distance)
-            self.found_radii.append(match.hit.radius)
-        elif match.false and prediction is not None:
-            self.false += 1
-            self.false_radii.append(prediction.radius)
+        self._miss(match.missed)
+        self._judge(match, prediction)
         return match
 
     def add_every(self, truths: Sequence[BallTruth], predictions: Sequence[Ball]) -> None:
@@ -169,17 +162,23 @@ class BallScore:
         left = list(truths)
         for prediction in predictions:
             match = match_ball(left, prediction)
+            self._judge(match, prediction)
             if match.hit is not None:
                 left.remove(match.hit)
-                self.found += 1
-                self.errors.append(match.distance)
-                self.found_radii.append(match.hit.radius)
-            elif match.false:
-                self.false += 1
-                self.false_radii.append(prediction.radius)
-        missed = match_ball(left, None).missed
-        self.missed += len(missed)
-        self.missed_radii += [t.radius for t in missed]
+        self._miss(match_ball(left, None).missed)
+
+    def _judge(self, match: BallMatch, prediction: Ball | None) -> None:
+        if match.hit is not None:
+            self.found += 1
+            self.errors.append(match.distance)
+            self.found_radii.append(match.hit.radius)
+        elif match.false and prediction is not None:
+            self.false += 1
+            self.false_radii.append(prediction.radius)
+
+    def _miss(self, truths: Sequence[BallTruth]) -> None:
+        self.missed += len(truths)
+        self.missed_radii += [t.radius for t in truths]
 
     def merge(self, others: BallScore) -> None:
         """Adds what another one has counted."""
