@@ -81,6 +81,7 @@ class AugmentConfig:
             and images of any sizes go together in a batch.
         foreground: probability that a crop, or a magnified view, shows a pixel of a class drawn among those of the
             image, all but the first: rare classes are seen more often.
+        paste: probability that a ball of another image is pasted on the ground, as far as there is a class called ball.
         rotation: largest angle either way, degrees.
         translation: largest shift either way, as a share of width and height.
         photometric: probability of a change of brightness, contrast, saturation and hue.
@@ -97,6 +98,7 @@ class AugmentConfig:
     scale: list[float] = field(default_factory=lambda: [0.7, 1.6])
     crop: list[int] = field(default_factory=list)
     foreground: float = 0.0
+    paste: float = 0.0
     rotation: float = 10.0
     translation: float = 0.1
     photometric: float = 0.7
@@ -110,7 +112,7 @@ class AugmentConfig:
 
     def check(self) -> None:
         """Raises ConfigurationError for values out of range, naming them ``augment.setting``."""
-        for name in ('flip', 'geometry', 'foreground', 'photometric', 'blur', 'noise'):
+        for name in ('flip', 'geometry', 'foreground', 'paste', 'photometric', 'blur', 'noise'):
             value = getattr(self, name)
             _require(0 <= value <= 1, f'augment.{name}', value, 'a probability, 0 to 1')
         for name in ('brightness', 'contrast', 'saturation'):

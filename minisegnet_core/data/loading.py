@@ -14,6 +14,7 @@ from torchvision import tv_tensors
 from minisegnet_core.classes import IGNORE, ClassSet
 from minisegnet_core.config import AugmentConfig
 from minisegnet_core.data.dataset import Sample
+from minisegnet_core.data.paste import BallPaste
 from minisegnet_core.data.reading import SampleReader
 from minisegnet_core.data.reduction import reduce_labels
 from minisegnet_core.data.transforms import training_transform
@@ -50,7 +51,9 @@ class SegmentationDataset(Dataset[Batch]):
         self.samples = samples
         self.classes = classes
         self.reader = reader
-        self.transform = training_transform(augment) if augment is not None and augment.enabled else None
+        changes = augment if augment is not None and augment.enabled else None
+        self.transform = training_transform(changes) if changes else None
+        self.paste = BallPaste(samples, classes, reader, changes.paste) if changes and changes.paste else None
         self.seed = seed
         self.epoch = 0
 
@@ -73,14 +76,16 @@ class SegmentationDataset(Dataset[Batch]):
     def view(self, index: int) -> tuple[Tensor, Tensor]:
         """Image (3, H, W) uint8 and labels (H', W') uint8 at full size, as the network is to see them this epoch."""
         sample = self.samples[index]
-        image = torch.from_numpy(self.reader.image(sample)).permute(2, 0, 1)
-        labels = torch.from_numpy(self.reader.labels(sample))
+        image, labels = self.reader.image(sample), self.reader.labels(sample)
         if self.transform is None:
-            return image, labels
+            return torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(labels)
         # A random state of its own, so that resuming or another number of workers repeats it exactly.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(((self.seed * 100_003 + self.epoch) * 1_000_003 + index) % 2**63)
-            changed, moved = self.transform(tv_tensors.Image(image), tv_tensors.Mask(labels))
+            if self.paste is not None:
+                image, labels = self.paste(image, labels)
+            given = torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(labels)
+            changed, moved = self.transform(tv_tensors.Image(given[0]), tv_tensors.Mask(given[1]))
         return changed.as_subclass(Tensor), moved.as_subclass(Tensor)
 
 
