@@ -27,6 +27,7 @@ MAY_USE_TORCH = (
     'model.py',
     'checkpoint.py',
     'data/loading.py',
+    'data/paste.py',
     'data/transforms.py',
     'inference/export.py',
     'inference/torch_engine.py',
