@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -87,3 +88,13 @@ def spin_until(executor: Executor, stopped: Callable[[], bool], period: float = 
             executor.spin_once(timeout_sec=period)
         except InvalidHandle:
             continue
+
+
+def end_undisturbed() -> None:
+    """From here on Ctrl-C and SIGTERM do nothing more, for a process that has begun to end; call it in the main thread.
+
+    Both come twice where launch passes on what the terminal, or a service manager, has sent to all processes. A
+    second one would break into the closing, with a traceback and an exit code that says failure.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -21,7 +21,7 @@ from minisegnet_core.cli import EXIT_USAGE, without_ros_arguments
 from minisegnet_core.errors import ConfigurationError, MinisegnetError
 from minisegnet_core.inference.segmenter import Segmenter
 from minisegnet_ros.diagnostics import Statistics, status
-from minisegnet_ros.environment import spin_until
+from minisegnet_ros.environment import end_undisturbed, spin_until
 from minisegnet_ros.image_input import ImageInput, steady_clock
 from minisegnet_ros.parameters import TABLE, Change, declare_parameters, values_of
 from minisegnet_ros.publishers import Outputs
@@ -289,10 +289,11 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         if rclpy.ok():  # else the context went away under a call: Ctrl-C in an unlucky moment
             raise
     finally:
+        end_undisturbed()
         if node is not None:
             node.stop()
             node.destroy_node()
-        rclpy.try_shutdown()
+        rclpy.try_shutdown(uninstall_handlers=False)
     return 0
 
 

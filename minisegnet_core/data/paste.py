@@ -1,4 +1,4 @@
-"""Balls of other images pasted on the ground of a training image: more balls, in more places, than were photographed.
+"""Balls of other images pasted into a training image: more balls, in more places, than were photographed.
 
 The idea is Dwibedi, Misra and Hebert, "Cut, Paste and Learn" (ICCV 2017): a model that meets one thing in front of many
 others learns the thing. A few photos with masks hold few balls; each can stand on every field and before every robot.
@@ -25,6 +25,8 @@ ROUND = 0.8
 """Least share of its smallest enclosing circle that a ball fills: what is half hidden would be half a ball anywhere."""
 RADIUS = (0.004, 0.06)
 """Smallest and largest radius of a pasted ball, as a share of the image's width."""
+ALOFT = 0.2
+"""Share of the pasted balls that are anywhere, as balls in flight and in hands are, not on the ground."""
 MAGNIFICATION = 1.3
 """Most that a ball is enlarged."""
 TRIES = 8
@@ -47,7 +49,7 @@ class Cutout:
 
 
 class BallPaste:
-    """Pastes a ball of another sample on the ground of an image, with a chance.
+    """Pastes a ball of another sample into an image, with a chance: mostly on the ground, some in the air.
 
     Ground is what is neither the first class nor a ball nor ignored. Random numbers are torch's.
 
@@ -68,12 +70,14 @@ class BallPaste:
     def __call__(self, image: Pixels, labels: Pixels) -> tuple[Pixels, Pixels]:
         """Image (H, W, 3) uint8 RGB and labels (H', W') uint8 with a ball more, or as they were given.
 
-        They are as they were where chance has it so, where there is no ground, where no ball worth showing was found,
-        or where it would lie on another ball.
+        They are as they were where chance has it so, where there is no place, where no ball worth showing was found, or
+        where it would lie on another ball.
         """
         if not self.donors or float(torch.rand(())) >= self.probability:
             return image, labels
-        rows, columns = np.nonzero(self._ground(labels))
+        aloft = float(torch.rand(())) < ALOFT
+        places = (labels != self.ball) & (labels != IGNORE) if aloft else self._ground(labels)
+        rows, columns = np.nonzero(places)
         cutout = self._cutout() if len(rows) else None
         if cutout is None:
             return image, labels
@@ -81,11 +85,12 @@ class BallPaste:
         high = max(low, min(high, MAGNIFICATION * cutout.radius))
         radius = math.exp(_between(math.log(low), math.log(high)))
         chosen = int(torch.randint(len(rows), ()))
-        # It stands on that pixel, seen a little from above.
-        center = float(columns[chosen]), float(rows[chosen]) - 0.8 * radius
+        # On the ground it stands on that pixel, seen a little from above.
+        center = float(columns[chosen]), float(rows[chosen]) - (0 if aloft else 0.8 * radius)
         here = self._level(image, labels)
         gain = float(np.clip(here / cutout.ground, 0.4, 2.5)) if cutout.ground and here else 1.0
-        return self._pasted(image, labels, cutout, radius, center, gain * _between(0.8, 1.25))
+        shadow = 0.0 if aloft else _between(0, 0.6)
+        return self._pasted(image, labels, cutout, radius, center, gain * _between(0.8, 1.25), shadow)
 
     def _ground(self, labels: Pixels) -> NDArray[np.bool_]:
         return np.asarray((labels != 0) & (labels != self.ball) & (labels != IGNORE))
@@ -123,9 +128,18 @@ class BallPaste:
         return None
 
     def _pasted(
-        self, image: Pixels, labels: Pixels, cutout: Cutout, radius: float, center: tuple[float, float], gain: float
+        self,
+        image: Pixels,
+        labels: Pixels,
+        cutout: Cutout,
+        radius: float,
+        center: tuple[float, float],
+        gain: float,
+        shadow: float,
     ) -> tuple[Pixels, Pixels]:
-        """The ball at ``center``, in pixels of the labels, with a shadow beneath it."""
+        """The ball at ``center``, in pixels of the labels, ``gain`` times as bright, and how much darker it makes the
+        ground beneath it, 0..1.
+        """
         scale = radius / cutout.radius
         middle = np.array([np.average(axis, weights=cutout.mask) for axis in np.indices(cutout.mask.shape)[::-1]])
         flip = -1.0 if float(torch.rand(())) < 0.5 else 1.0
@@ -147,7 +161,7 @@ class BallPaste:
         mask, picture = (cv2.GaussianBlur(part, (0, 0), soft) for part in (cutout.mask, cutout.image))
         alpha = cv2.warpAffine(mask, to_view, view, flags=cv2.INTER_LINEAR)
         color = cv2.warpAffine(picture, to_view, view, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        shade = _shadow(view, place - (left, top), radius * float(ratio[0]))
+        shade = _shadow(view, place - (left, top), radius * float(ratio[0]), shadow)
         below = image[top:bottom, left:right].astype(np.float32) * (1 - shade)[..., None]
         blended = below + alpha[..., None] * (np.minimum(gain * color.astype(np.float32), 255) - below)
         image, labels = image.copy(), labels.copy()
@@ -156,12 +170,12 @@ class BallPaste:
         return image, labels
 
 
-def _shadow(size: tuple[int, int], center: NDArray[np.float64], radius: float) -> NDArray[np.float32]:
+def _shadow(size: tuple[int, int], center: NDArray[np.float64], radius: float, strength: float) -> NDArray[np.float32]:
     """(h, w) float32, how much darker the ground is beneath a ball, 0..1; ``size``: (width, height)."""
     shade = np.zeros(size[::-1], np.float32)
     place = round(16 * center[0]), round(16 * (center[1] + 0.85 * radius))  # OpenCV's fixed point
     axes = round(16 * 1.2 * radius), round(16 * 0.4 * radius)
-    cv2.ellipse(shade, place, axes, 0, 0, 360, _between(0, 0.6), -1, cv2.LINE_8, 4)
+    cv2.ellipse(shade, place, axes, 0, 0, 360, strength, -1, cv2.LINE_8, 4)
     return np.asarray(cv2.GaussianBlur(shade, (0, 0), max(0.5, 0.25 * radius)), np.float32)
 
 

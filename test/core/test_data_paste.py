@@ -13,6 +13,7 @@ torch = pytest.importorskip('torch', reason='training needs PyTorch')
 from minisegnet_core.ball import BallTruth  # noqa: E402
 from minisegnet_core.classes import SOCCER, ClassSet, SegmentationClass  # noqa: E402
 from minisegnet_core.config import AugmentConfig  # noqa: E402
+from minisegnet_core.data import paste as pasting  # noqa: E402
 from minisegnet_core.data.dataset import open_dataset  # noqa: E402
 from minisegnet_core.data.loading import SegmentationDataset  # noqa: E402
 from minisegnet_core.data.paste import RADIUS, BallPaste  # noqa: E402
@@ -50,6 +51,13 @@ def donors(tmp_path_factory):
     return data_of(tmp_path_factory.mktemp('paste') / 'one', with_ball())
 
 
+@pytest.fixture(autouse=True, scope='module')
+def all_on_the_ground():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pasting, 'ALOFT', 0.0)
+        yield
+
+
 def paste(samples, picture, seed=0, classes=SOCCER, resolution='full', probability=1.0):
     torch.manual_seed(seed)
     return BallPaste(samples, classes, SampleReader(resolution), probability)(*picture)
@@ -72,6 +80,19 @@ def test_a_ball_stands_on_the_ground(donors, seed):
     far = cv2.distanceTransform((~ball).astype(np.uint8), cv2.DIST_L2, 5) > 2.5 * radius + 6
     np.testing.assert_array_equal(image[far], before[far])
     np.testing.assert_array_equal(field()[0], before)  # what was given is as it was
+
+
+def test_balls_aloft_are_anywhere_and_throw_no_shadow(donors, monkeypatch):
+    monkeypatch.setattr(pasting, 'ALOFT', 1.0)
+    wall = np.full((HEIGHT, WIDTH, 3), 100, np.uint8), np.zeros((HEIGHT, WIDTH), np.uint8)
+    heights = []
+    for seed in range(30):
+        image, labels = paste(donors, wall, seed)
+        near = cv2.dilate((labels == 1).astype(np.uint8), np.ones((7, 7)))
+        np.testing.assert_array_equal(image[near == 0], 100)
+        heights += [np.nonzero(labels == 1)[0].mean()] if (labels == 1).any() else []
+    assert min(heights) < HEIGHT / 4
+    assert max(heights) > HEIGHT * 3 / 4
 
 
 @pytest.mark.parametrize('level', [1.0, 0.5])

@@ -71,6 +71,27 @@ def test_ends_in_good_order_and_lives_without_a_model(environment, sent, tmp_pat
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize('sent', [signal.SIGINT, signal.SIGTERM])
+def test_is_ended_more_than_once(environment, sent, tmp_path):
+    """As by launch on top of the terminal's Ctrl-C, or by somebody without patience."""
+    process = subprocess.Popen(
+        [*NODE, '--ros-args', '-p', 'model:=nothing.onnx'],
+        env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    output = ''
+    while 'cannot configure' not in output:
+        line = process.stdout.readline()
+        assert line, f'the node ended early: {output}'
+        output += line
+    began = time.monotonic()
+    while process.poll() is None and time.monotonic() < began + 60:
+        process.send_signal(sent)
+        time.sleep(0.003)
+    rest, _ = process.communicate(timeout=60)
+    assert 'Traceback' not in output + rest
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize(
     ('arguments', 'text'),
     [
