@@ -125,6 +125,15 @@ model: $(VENV)/.setup-test
 	$(call MORE,runs/best,round5,300,71005,$(BLACK) --set things.held=0.3)
 	$(call DRAWN_PHOTOS,runs/best)
 	$(call DRAWN,runs/best,msl,800,msl_,$(DATES))
-	$(call TRAIN,model_thirteenth,best,model,$(call FROM,twelfth))
+	$(call TRAIN,model_thirteenth,best,thirteenth,$(call FROM,twelfth))
+	$(call SCENES,deep,2600,81001,0.077,$(FAR16))
+	$(call MORE,runs/deep,walls6,2000,81010,$(WALLS))
+	$(call MORE,runs/deep,far6,2000,81003,$(FAR20))
+	$(call MORE,runs/deep,near6,1200,81012,$(NEAR))
+	$(call MORE,runs/deep,held6,300,81006,$(HELD))
+	$(call MORE,runs/deep,round6,500,81005,$(BLACK) --set things.held=0.3)
+	$(call DRAWN_PHOTOS,runs/deep)
+	$(call DRAWN,runs/deep,msl,800,msl_,$(DATES))
+	$(call TRAIN,model_fourteenth,deep,model,$(call FROM,thirteenth))
 	@$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet.onnx --half-checkpoint
 	@$(RUN) $(BIN)/minisegnet export models/minisegnet.safetensors --output models/minisegnet_int8.onnx --int8
