@@ -293,7 +293,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         if node is not None:
             node.stop()
             node.destroy_node()
-        rclpy.try_shutdown(uninstall_handlers=False)
+        rclpy.get_default_context().try_shutdown()  # rclpy's own function would put the signals' handlers back
     return 0
 
 
