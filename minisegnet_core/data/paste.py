@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from minisegnet_core.classes import BALL, IGNORE, ClassSet
 from minisegnet_core.data.dataset import Sample
 from minisegnet_core.data.reading import SampleReader
+from minisegnet_core.data.transforms import between, chance
 
 LEAST_RADIUS = 4.0
 """Pixels; of a smaller ball too little is known to show it larger, and it need not be shown smaller."""
@@ -73,9 +74,9 @@ class BallPaste:
         They are as they were where chance has it so, where there is no place, where no ball worth showing was found, or
         where it would lie on another ball.
         """
-        if not self.donors or float(torch.rand(())) >= self.probability:
+        if not self.donors or not chance(self.probability):
             return image, labels
-        aloft = float(torch.rand(())) < ALOFT
+        aloft = chance(ALOFT)
         places = (labels != self.ball) & (labels != IGNORE) if aloft else self._ground(labels)
         rows, columns = np.nonzero(places)
         cutout = self._cutout() if len(rows) else None
@@ -83,14 +84,14 @@ class BallPaste:
             return image, labels
         low, high = (share * labels.shape[1] for share in RADIUS)
         high = max(low, min(high, MAGNIFICATION * cutout.radius))
-        radius = math.exp(_between(math.log(low), math.log(high)))
+        radius = math.exp(between(math.log(low), math.log(high)))
         chosen = int(torch.randint(len(rows), ()))
         # On the ground it stands on that pixel, seen a little from above.
         center = float(columns[chosen]), float(rows[chosen]) - (0 if aloft else 0.8 * radius)
         here = self._level(image, labels)
         gain = float(np.clip(here / cutout.ground, 0.4, 2.5)) if cutout.ground and here else 1.0
-        shadow = 0.0 if aloft else _between(0, 0.6)
-        return self._pasted(image, labels, cutout, radius, center, gain * _between(0.8, 1.25), shadow)
+        shadow = 0.0 if aloft else between(0, 0.6)
+        return self._pasted(image, labels, cutout, radius, center, gain * between(0.8, 1.25), shadow)
 
     def _ground(self, labels: Pixels) -> NDArray[np.bool_]:
         return np.asarray((labels != 0) & (labels != self.ball) & (labels != IGNORE))
@@ -142,7 +143,7 @@ class BallPaste:
         """
         scale = radius / cutout.radius
         middle = np.array([np.average(axis, weights=cutout.mask) for axis in np.indices(cutout.mask.shape)[::-1]])
-        flip = -1.0 if float(torch.rand(())) < 0.5 else 1.0
+        flip = -1.0 if chance(0.5) else 1.0
         linear = np.diag([flip * scale, scale])
         to_labels = np.hstack([linear, (np.array(center) - linear @ middle)[:, None]])  # (2, 3), of the cutout's pixels
         placed = cv2.warpAffine(cutout.mask, to_labels, labels.shape[::-1], flags=cv2.INTER_LINEAR) > 0.5
@@ -183,7 +184,3 @@ def _enclosing_radius(mask: Pixels) -> float:
     """Of the smallest circle around all pixels of a mask, whole pixels."""
     points = np.argwhere(mask)[:, ::-1].astype(np.int32)
     return float(cv2.minEnclosingCircle(points)[1]) + 0.5
-
-
-def _between(low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand(()))

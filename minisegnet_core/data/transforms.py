@@ -59,22 +59,22 @@ class RandomView(v2.Transform):  # type: ignore[misc]
         """The map's linear part, its shift as a share of width and height, and the image's fill and size."""
         config = self.config
         image = next(given for given in flat_inputs if isinstance(given, tv_tensors.Image))
-        flip = _chance(config.flip)
-        changed = _chance(config.geometry)
+        flip = chance(config.flip)
+        changed = chance(config.geometry)
         if not changed and not config.crop:
             return {'flip': flip, 'linear': None}
         magnification, angle = 1.0, 0.0
         if changed:
             low, high = config.scale
-            magnification = math.exp(_between(math.log(low), math.log(high)))
-            angle = math.radians(_between(-config.rotation, config.rotation))
+            magnification = math.exp(between(math.log(low), math.log(high)))
+            angle = math.radians(between(-config.rotation, config.rotation))
         size = np.array([image.shape[2], image.shape[1]])
         kept = np.array(config.crop or size)
         reach = config.translation + np.maximum(magnification - kept / size, 0) / 2  # of width, of height
         cosine, sine = magnification * math.cos(angle), magnification * math.sin(angle)
         linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([-1 if flip else 1, 1])
-        shift = np.array([_between(-limit, limit) for limit in reach])
-        if config.foreground and _chance(config.foreground):
+        shift = np.array([between(-limit, limit) for limit in reach])
+        if config.foreground and chance(config.foreground):
             mask = next(given for given in flat_inputs if isinstance(given, tv_tensors.Mask))
             shift = _shift_to_foreground(mask, linear, kept / size, reach, shift)
         return {
@@ -141,7 +141,7 @@ def _shift_to_foreground(
     chosen = int(torch.randint(len(rows), ()))
     size = np.array([ids.shape[1], ids.shape[0]])
     place = np.array([columns[chosen], rows[chosen]]) + 0.5 - size / 2
-    target = np.array([_between(-0.4, 0.4), _between(-0.4, 0.4)]) * kept
+    target = np.array([between(-0.4, 0.4), between(-0.4, 0.4)]) * kept
     wanted: NDArray[np.float64] = np.clip(target - linear @ place / size, -reach, reach)
     return wanted
 
@@ -160,14 +160,14 @@ class RandomLight(v2.Transform):  # type: ignore[misc]
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Factors of brightness, contrast, saturation; hue in radians; the exponent of the curve."""
         config = self.config
-        if not _chance(config.photometric):
+        if not chance(config.photometric):
             return {}
         factors = {
-            name: _between(1 - getattr(config, name), 1 + getattr(config, name))
+            name: between(1 - getattr(config, name), 1 + getattr(config, name))
             for name in ('brightness', 'contrast', 'saturation')
         }
-        hue = 2 * math.pi * _between(-config.hue, config.hue)
-        gamma = math.exp(_between(-math.log(config.gamma), math.log(config.gamma)))
+        hue = 2 * math.pi * between(-config.hue, config.hue)
+        gamma = math.exp(between(-math.log(config.gamma), math.log(config.gamma)))
         return {**factors, 'hue': hue, 'gamma': gamma}
 
     def transform(self, entry: Any, params: dict[str, Any]) -> Any:
@@ -207,7 +207,7 @@ class RandomBlur(v2.Transform):  # type: ignore[misc]
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """The standard deviation in pixels of an image 640 pixels wide; 0: none."""
-        return {'sigma': _between(*BLUR) if _chance(self.probability) else 0.0}
+        return {'sigma': between(*BLUR) if chance(self.probability) else 0.0}
 
     def transform(self, entry: Any, params: dict[str, Any]) -> Any:
         """Blurs an image; labels pass."""
@@ -225,7 +225,7 @@ class RandomNoise(v2.Transform):  # type: ignore[misc]
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """The standard deviation in grey levels of 255; 0: none."""
-        return {'sigma': _between(*NOISE) if _chance(self.probability) else 0.0}
+        return {'sigma': between(*NOISE) if chance(self.probability) else 0.0}
 
     def transform(self, entry: Any, params: dict[str, Any]) -> Any:
         """Adds noise to an image; labels pass."""
@@ -236,11 +236,13 @@ class RandomNoise(v2.Transform):  # type: ignore[misc]
         return _wrapped(cv2.add(pixels, noise, dtype=cv2.CV_8U), entry)
 
 
-def _chance(probability: float) -> bool:
+def chance(probability: float) -> bool:
+    """True with a probability, by torch's random numbers."""
     return float(torch.rand(())) < probability
 
 
-def _between(low: float, high: float) -> float:
+def between(low: float, high: float) -> float:
+    """Uniform in low..high, by torch's random numbers."""
     return low + (high - low) * float(torch.rand(()))
 
 

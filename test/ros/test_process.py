@@ -52,17 +52,23 @@ def bag(tmp_path) -> Path:
     return tmp_path / 'bag'
 
 
-@pytest.mark.parametrize('sent', [signal.SIGINT, signal.SIGTERM])
-def test_ends_in_good_order_and_lives_without_a_model(environment, sent, tmp_path):
+def node_without_a_model(environment: dict[str, str], folder: Path) -> tuple[subprocess.Popen[str], str]:
+    """The node's process once it has said that it cannot configure, and what it has said so far."""
     process = subprocess.Popen(
         [*NODE, '--ros-args', '-p', 'model:=nothing.onnx'],
-        env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     output = ''
     while 'cannot configure' not in output:
         line = process.stdout.readline()
         assert line, f'the node ended early: {output}'
         output += line
+    return process, output
+
+
+@pytest.mark.parametrize('sent', [signal.SIGINT, signal.SIGTERM])
+def test_ends_in_good_order_and_lives_without_a_model(environment, sent, tmp_path):
+    process, output = node_without_a_model(environment, tmp_path)
     assert 'there is no model file nothing.onnx' in output
     assert process.poll() is None, 'it stays, unconfigured, so that the model can be mended'
     process.send_signal(sent)
@@ -74,15 +80,7 @@ def test_ends_in_good_order_and_lives_without_a_model(environment, sent, tmp_pat
 @pytest.mark.parametrize('sent', [signal.SIGINT, signal.SIGTERM])
 def test_is_ended_more_than_once(environment, sent, tmp_path):
     """As by launch on top of the terminal's Ctrl-C, or by somebody without patience."""
-    process = subprocess.Popen(
-        [*NODE, '--ros-args', '-p', 'model:=nothing.onnx'],
-        env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    output = ''
-    while 'cannot configure' not in output:
-        line = process.stdout.readline()
-        assert line, f'the node ended early: {output}'
-        output += line
+    process, output = node_without_a_model(environment, tmp_path)
     began = time.monotonic()
     while process.poll() is None and time.monotonic() < began + 60:
         process.send_signal(sent)
