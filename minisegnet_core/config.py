@@ -90,6 +90,7 @@ class AugmentConfig:
         gamma: largest exponent of a brightness curve, and the inverse of the smallest; 1 leaves it out.
         blur: probability of a Gaussian blur.
         noise: probability of Gaussian noise.
+        darkness: probability of far too short an exposure, down to a mean grey of 6 to 50 of 255, with noise.
     """
 
     enabled: bool = True
@@ -109,10 +110,11 @@ class AugmentConfig:
     gamma: float = 1.5
     blur: float = 0.15
     noise: float = 0.15
+    darkness: float = 0.0
 
     def check(self) -> None:
         """Raises ConfigurationError for values out of range, naming them ``augment.setting``."""
-        for name in ('flip', 'geometry', 'foreground', 'paste', 'photometric', 'blur', 'noise'):
+        for name in ('flip', 'geometry', 'foreground', 'paste', 'photometric', 'blur', 'noise', 'darkness'):
             value = getattr(self, name)
             _require(0 <= value <= 1, f'augment.{name}', value, 'a probability, 0 to 1')
         for name in ('brightness', 'contrast', 'saturation'):

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from minisegnet_core.classes import BALL, IGNORE, ClassSet
 from minisegnet_core.data.dataset import Sample
+from minisegnet_core.data.pixels import between, chance
 from minisegnet_core.data.reading import SampleReader
-from minisegnet_core.data.transforms import between, chance
 
 LEAST_RADIUS = 4.0
 """Pixels; of a smaller ball too little is known to show it larger, and it need not be shown smaller."""

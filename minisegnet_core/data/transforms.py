@@ -21,13 +21,18 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from minisegnet_core.classes import IGNORE
 from minisegnet_core.config import AugmentConfig
+from minisegnet_core.data.pixels import between, chance, mean_color, pixels_of, wrapped_like
+from minisegnet_core.data.view import RandomView
 
 BLUR = (0.3, 2.0)
 """Smallest and largest standard deviation of the blur, in pixels of an image 640 pixels wide."""
 NOISE = (1.0, 10.0)
 """Smallest and largest standard deviation of the noise, in grey levels of 255."""
+DARK_GREY = (6.0, 50.0)
+"""Lowest and highest mean grey of an image that is darkened, of 255."""
+DARK_NOISE = (0.5, 2.5)
+"""Smallest and largest standard deviation of a dark image's noise, in grey levels of 255."""
 
 # Luma of RGB (ITU-R BT.601), and the axes of its colour plane (NTSC's I and Q).
 YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
@@ -39,111 +44,8 @@ def training_transform(config: AugmentConfig) -> v2.Transform:
     Takes and gives (tv_tensors.Image (3, H, W) uint8 RGB, tv_tensors.Mask (H', W') uint8 ids), which show the same view
     at whatever resolution each has. Random numbers are torch's.
     """
-    return v2.Compose([RandomView(config), RandomLight(config), RandomBlur(config.blur), RandomNoise(config.noise)])
-
-
-class RandomView(v2.Transform):  # type: ignore[misc]
-    """Mirror image, magnification, rotation and shift, as one affine map about the image's centre.
-
-    The picture keeps its size, or has that of ``crop``. What comes from outside has the image's own mean colour, and is
-    ignore in the labels. A picture larger than what is kept is shifted over all of its surplus: that is a random crop.
-    With the probability ``foreground`` it shows a pixel of a class drawn among those present, all but the first
-    (Isensee et al., "nnU-Net", Nature Methods 2021, methods: oversampling of foreground).
-    """
-
-    def __init__(self, config: AugmentConfig) -> None:
-        super().__init__()
-        self.config = config
-
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """The map's linear part, its shift as a share of width and height, and the image's fill and size."""
-        config = self.config
-        image = next(given for given in flat_inputs if isinstance(given, tv_tensors.Image))
-        flip = chance(config.flip)
-        changed = chance(config.geometry)
-        if not changed and not config.crop:
-            return {'flip': flip, 'linear': None}
-        magnification, angle = 1.0, 0.0
-        if changed:
-            low, high = config.scale
-            magnification = math.exp(between(math.log(low), math.log(high)))
-            angle = math.radians(between(-config.rotation, config.rotation))
-        size = np.array([image.shape[2], image.shape[1]])
-        kept = np.array(config.crop or size)
-        reach = config.translation + np.maximum(magnification - kept / size, 0) / 2  # of width, of height
-        cosine, sine = magnification * math.cos(angle), magnification * math.sin(angle)
-        linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([-1 if flip else 1, 1])
-        shift = np.array([between(-limit, limit) for limit in reach])
-        if config.foreground and chance(config.foreground):
-            mask = next(given for given in flat_inputs if isinstance(given, tv_tensors.Mask))
-            shift = _shift_to_foreground(mask, linear, kept / size, reach, shift)
-        return {
-            'flip': flip,
-            'linear': linear,
-            'shift': shift,
-            'fill': tuple(_mean_color(_pixels(image))),
-            'size': size,
-            'kept': kept,
-        }
-
-    def transform(self, entry: Any, params: dict[str, Any]) -> Any:
-        """Applies the map to an image, with linear interpolation, or to labels, with none."""
-        if params['linear'] is None and not params['flip']:
-            return entry
-        is_image = isinstance(entry, tv_tensors.Image)
-        pixels = _pixels(entry)
-        if params['linear'] is None:
-            moved = cv2.flip(pixels, 1)  # to the pixel, where the map below would round
-        else:
-            size = (pixels.shape[1], pixels.shape[0])
-            kept = tuple(int(side) for side in np.rint(params['kept'] * size / params['size']))
-            moved = cv2.warpAffine(
-                pixels,
-                _affine_matrix(params, size, kept),
-                kept,
-                flags=cv2.INTER_LINEAR if is_image else cv2.INTER_NEAREST,
-                borderMode=cv2.BORDER_CONSTANT,
-                borderValue=params['fill'] if is_image else IGNORE,
-            )
-        return _wrapped(moved, entry)
-
-
-def _affine_matrix(params: dict[str, Any], size: tuple[int, int], kept: tuple[int, ...]) -> NDArray[np.float64]:
-    """(2, 3) map of pixel coordinates (centres at integers) from an input of ``size`` to an output of ``kept``, both
-    (width, height).
-    """
-    ratio = np.divide(size, params['size'])  # of the input's pixels to the image's
-    linear = np.diag(ratio) @ params['linear'] @ np.diag(1 / ratio)
-    offset = (np.array(kept) - 1) / 2 - linear @ ((np.array(size) - 1) / 2) + params['shift'] * size
-    return np.hstack([linear, offset[:, None]])
-
-
-def _shift_to_foreground(
-    mask: Tensor,
-    linear: NDArray[np.float64],
-    kept: NDArray[np.float64],
-    reach: NDArray[np.float64],
-    otherwise: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """The shift, as a share of width and height and within ``reach``, that brings a pixel of a random class into view.
-
-    Args:
-        mask: (H, W) uint8 ids.
-        linear: linear part of the map, of the image's pixels.
-        kept: the output's width and height as shares of the image's.
-        otherwise: the shift for a mask without foreground.
-    """
-    ids = _pixels(mask)
-    present = [label for label in np.flatnonzero(np.bincount(ids.ravel(), minlength=256)) if 0 < label < IGNORE]
-    if not present:
-        return otherwise
-    rows, columns = np.nonzero(ids == present[int(torch.randint(len(present), ()))])
-    chosen = int(torch.randint(len(rows), ()))
-    size = np.array([ids.shape[1], ids.shape[0]])
-    place = np.array([columns[chosen], rows[chosen]]) + 0.5 - size / 2
-    target = np.array([between(-0.4, 0.4), between(-0.4, 0.4)]) * kept
-    wanted: NDArray[np.float64] = np.clip(target - linear @ place / size, -reach, reach)
-    return wanted
+    changes = [RandomView(config), RandomLight(config), RandomBlur(config.blur), RandomNoise(config.noise)]
+    return v2.Compose([*changes, RandomDarkness(config.darkness)])
 
 
 class RandomLight(v2.Transform):  # type: ignore[misc]
@@ -174,12 +76,12 @@ class RandomLight(v2.Transform):  # type: ignore[misc]
         """Changes an image; labels pass."""
         if not params or not isinstance(entry, tv_tensors.Image):
             return entry
-        pixels = _pixels(entry)
-        changed = cv2.transform(pixels, light_matrix(_mean_color(pixels), **params).astype(np.float32))
+        pixels = pixels_of(entry)
+        changed = cv2.transform(pixels, light_matrix(mean_color(pixels), **params).astype(np.float32))
         if params['gamma'] != 1:
             curve = 255 * (np.arange(256) / 255) ** params['gamma']
             changed = cv2.LUT(changed, curve.round().astype(np.uint8))
-        return _wrapped(changed, entry)
+        return wrapped_like(changed, entry)
 
 
 def light_matrix(
@@ -213,7 +115,7 @@ class RandomBlur(v2.Transform):  # type: ignore[misc]
         """Blurs an image; labels pass."""
         if not params['sigma'] or not isinstance(entry, tv_tensors.Image):
             return entry
-        return _wrapped(cv2.GaussianBlur(_pixels(entry), (0, 0), params['sigma'] * entry.shape[2] / 640), entry)
+        return wrapped_like(cv2.GaussianBlur(pixels_of(entry), (0, 0), params['sigma'] * entry.shape[2] / 640), entry)
 
 
 class RandomNoise(v2.Transform):  # type: ignore[misc]
@@ -231,37 +133,39 @@ class RandomNoise(v2.Transform):  # type: ignore[misc]
         """Adds noise to an image; labels pass."""
         if not params['sigma'] or not isinstance(entry, tv_tensors.Image):
             return entry
-        pixels = _pixels(entry)
+        pixels = pixels_of(entry)
         noise = torch.randn(pixels.shape).mul_(params['sigma']).numpy()
-        return _wrapped(cv2.add(pixels, noise, dtype=cv2.CV_8U), entry)
+        return wrapped_like(cv2.add(pixels, noise, dtype=cv2.CV_8U), entry)
 
 
-def chance(probability: float) -> bool:
-    """True with a probability, by torch's random numbers."""
-    return float(torch.rand(())) < probability
+class RandomDarkness(v2.Transform):  # type: ignore[misc]
+    """Far too short an exposure of an image: little light, few grey levels, and the sensor's noise on them.
 
+    The light that is left is drawn for the image as a whole, so that a dark image does not get too dark to see.
+    """
 
-def between(low: float, high: float) -> float:
-    """Uniform in low..high, by torch's random numbers."""
-    return low + (high - low) * float(torch.rand(()))
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
 
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """The share of the light that is left; the noise's standard deviation in grey levels of 255. Empty: none."""
+        if not chance(self.probability):
+            return {}
+        image = next(given for given in flat_inputs if isinstance(given, tv_tensors.Image))
+        grey = math.exp(between(math.log(DARK_GREY[0]), math.log(DARK_GREY[1])))
+        light = grey / max(float(YIQ[0] @ mean_color(pixels_of(image))), grey)
+        return {'light': light, 'sigma': between(*DARK_NOISE)}
 
-def _mean_color(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """(3,) mean of every fourth pixel along each axis: near enough, and cheap."""
-    return np.array(cv2.mean(np.ascontiguousarray(pixels[2::4, 2::4]))[:3])
-
-
-def _pixels(entry: Tensor) -> NDArray[np.uint8]:
-    """OpenCV's view of an image (3, H, W) or of labels (H, W): (H, W, 3) or (H, W), copied only where it has gaps."""
-    array = entry.numpy()
-    return np.ascontiguousarray(array.transpose(1, 2, 0) if array.ndim == 3 else array)
-
-
-def _wrapped(pixels: NDArray[np.uint8], like: Tensor) -> Tensor:
-    """Inverse of :func:`_pixels`."""
-    tensor = torch.from_numpy(pixels)
-    wrapped: Tensor = tv_tensors.wrap(tensor.permute(2, 0, 1) if tensor.ndim == 3 else tensor, like=like)
-    return wrapped
+    def transform(self, entry: Any, params: dict[str, Any]) -> Any:
+        """Darkens an image; labels pass."""
+        if not params or not isinstance(entry, tv_tensors.Image):
+            return entry
+        pixels = pixels_of(entry)
+        noise = torch.randn(pixels.shape).mul_(params['sigma']).numpy()
+        # Noise before the one rounding: of grey levels less than one apart it keeps what rounding alone would lose.
+        darkened = cv2.scaleAdd(pixels.astype(np.float32), params['light'], noise)
+        return wrapped_like(cv2.convertScaleAbs(np.maximum(darkened, 0)), entry)
 
 
 def to_network(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -15,9 +15,16 @@ from torchvision.transforms.v2 import functional as reference  # noqa: E402
 
 from minisegnet_core.classes import IGNORE  # noqa: E402
 from minisegnet_core.config import AugmentConfig  # noqa: E402
-from minisegnet_core.data.transforms import YIQ, RandomLight, RandomView, light_matrix, training_transform  # noqa: E402
+from minisegnet_core.data.transforms import (  # noqa: E402
+    YIQ,
+    RandomDarkness,
+    RandomLight,
+    light_matrix,
+    training_transform,
+)
+from minisegnet_core.data.view import RandomView  # noqa: E402
 
-OFF = {'flip': 0.0, 'geometry': 0.0, 'photometric': 0.0, 'blur': 0.0, 'noise': 0.0}
+OFF = {'flip': 0.0, 'geometry': 0.0, 'photometric': 0.0, 'blur': 0.0, 'noise': 0.0, 'darkness': 0.0}
 
 
 def only(**settings):
@@ -161,16 +168,42 @@ def test_hue_and_saturation_leave_grey_and_luma():
 
 def test_photometric_changes_leave_labels_alone(photo):
     labels = np.arange(48 * 64, dtype=np.uint32).reshape(48, 64).astype(np.uint8)
-    config = only(photometric=1.0, blur=1.0, noise=1.0)
+    config = only(photometric=1.0, blur=1.0, noise=1.0, darkness=1.0)
     image, moved = apply(training_transform(config), photo, labels, 3)
     assert (image != photo).mean() > 0.5
     np.testing.assert_array_equal(moved, labels)
 
 
+def test_darkness_is_a_share_of_the_light_and_noise(photo):
+    photo = cv2.resize(photo, (320, 240))
+    image, factor = image_of(photo), 0.1
+    torch.manual_seed(0)
+    dark = RandomDarkness(1.0).transform(image, {'light': factor, 'sigma': 2.0}).permute(1, 2, 0).numpy()
+    error = dark - factor * photo.astype(float)
+    assert error.mean() == pytest.approx(0, abs=0.05)  # rounded, not cut off
+    assert error.std() == pytest.approx(math.hypot(2, math.sqrt(1 / 12)), abs=0.1)  # the noise's and the rounding's
+    # Over a patch of 16 px the noise keeps of the light what grey levels alone would have lost.
+    patches = cv2.resize(error, None, fx=1 / 16, fy=1 / 16, interpolation=cv2.INTER_AREA)
+    assert np.abs(patches).max() < 4.5 * 2.1 / 16
+
+
+def test_darkness_reaches_its_grey_and_no_further():
+    darkness, grey = RandomDarkness(1.0), image_of(np.full((48, 64, 3), 120, np.uint8))
+    greys = []
+    for seed in range(200):
+        torch.manual_seed(seed)
+        greys.append(120 * darkness.make_params([grey])['light'])
+    assert 6 <= min(greys) < 7
+    assert 45 < max(greys) <= 50
+    assert np.median(greys) == pytest.approx(math.sqrt(6 * 50), rel=0.15)  # log-uniform
+    night = image_of(np.full((48, 64, 3), 5, np.uint8))
+    assert darkness.make_params([night])['light'] == 1
+
+
 def test_each_change_comes_as_often_as_asked():
     photo = np.random.default_rng(0).integers(0, 256, (24, 320, 3)).astype(np.uint8)
     labels = np.zeros((24, 320), np.uint8)
-    for name in ('flip', 'geometry', 'photometric', 'blur', 'noise'):
+    for name in ('flip', 'geometry', 'photometric', 'blur', 'noise', 'darkness'):
         transform = training_transform(only(**{name: 0.3}))
         changed = [(apply(transform, photo, labels, seed)[0] != photo).any() for seed in range(120)]
         assert 0.17 < np.mean(changed) < 0.43, name  # 3 standard deviations
