@@ -19,7 +19,7 @@ COMMANDS = {
     'evaluate': 'minisegnet_core.evaluation.command',
     'evaluate_bag': 'minisegnet_ros.evaluate_bag',
     'benchmark': 'minisegnet_core.inference.benchmark_command',
-    'segment': 'minisegnet_ros.segment_node',
+    'segment': 'minisegnet_ros.segment',
     'demo': 'minisegnet_ros.demo',
 }
 # colcon sets this variable for all that it runs.

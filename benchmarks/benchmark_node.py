@@ -40,7 +40,8 @@ from minisegnet_ros.conversions import image_message, pixels_of, stamp_nanosecon
 from minisegnet_ros.diagnostics import Statistics
 from minisegnet_ros.environment import free_domain, large_images_environment, private_environment, spin_until
 from minisegnet_ros.publishers import Outputs
-from minisegnet_ros.segment_node import SWITCH_INTERVAL, SegmentNode
+from minisegnet_ros.segment import SWITCH_INTERVAL
+from minisegnet_ros.segment_node import SegmentNode
 from minisegnet_ros.slot import NewestSlot
 
 PLAIN_QUEUE = 10

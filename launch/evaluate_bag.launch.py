@@ -34,6 +34,7 @@ FLAGS = {
     'write_bag': 'write the results as a bag',
 }
 TRUE = ('true', '1', 'yes', 'on')
+SWITCH = ['true', 'false', 'True', 'False', '1', '0', 'yes', 'no', 'on', 'off']
 
 
 def command_line(value):
@@ -66,7 +67,7 @@ def generate_launch_description():
         [
             DeclareLaunchArgument('bag', description='bag: .bag, .db3, .mcap or folder'),
             *(DeclareLaunchArgument(n, default_value=d, description=t) for n, (d, t) in OPTIONS.items()),
-            *(DeclareLaunchArgument(n, default_value='false', description=t) for n, t in FLAGS.items()),
+            *(DeclareLaunchArgument(n, default_value='false', choices=SWITCH, description=t) for n, t in FLAGS.items()),
             OpaqueFunction(function=start),
         ]
     )

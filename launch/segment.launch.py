@@ -32,11 +32,15 @@ SHOWN = ('overlay/image', 'ball_mask', 'line_mask', 'field_mask')
 def start(context):
     """The node, once the arguments' values are known; and RViz, if it is asked for."""
     value = {name: LaunchConfiguration(name).perform(context) for name in context.launch_configurations}
-    parameters = [value['params_file'], {'use_sim_time': value['use_sim_time'].lower() in TRUE}]
+    if not os.path.isfile(value['params_file']):  # launch_ros would warn, and start the node without it
+        raise ValueError(f'there is no params_file {value["params_file"]}')
+    sim_time = [{'use_sim_time': value['use_sim_time'].lower() in TRUE}] if value['use_sim_time'] else []
+    parameters = [value['params_file'], *sim_time]
     # One by one and as text: a model called `1` is no number.
     parameters += [{name: value[name]} for name in PARAMETERS if value[name]]
     # Drivers publish the camera info beside the image.
-    camera_info = value['camera_info'] or ''.join((*value['image'].rpartition('/')[:2], 'camera_info'))
+    beside, slash, _ = value['image'].removesuffix('/compressed').rpartition('/')
+    camera_info = value['camera_info'] or f'{beside}{slash}camera_info'
     nodes = [
         Node(
             package=PACKAGE,
@@ -61,7 +65,7 @@ def start(context):
                 namespace=value['namespace'],
                 arguments=['-d', os.path.join(get_package_share_directory(PACKAGE), 'config', 'segment.rviz')],
                 remappings=[(f'/segment/{topic}', f'{prefix}/{topic}') for topic in SHOWN],
-                parameters=[{'use_sim_time': value['use_sim_time'].lower() in TRUE}],
+                parameters=sim_time,
             )
         )
     return nodes
@@ -83,7 +87,10 @@ def generate_launch_description():
             'overlay', default_value='false', choices=SWITCH, description='show the overlay in RViz (package rviz2)'
         ),
         DeclareLaunchArgument(
-            'use_sim_time', default_value='false', choices=SWITCH, description='take time from /clock'
+            'use_sim_time',
+            default_value='',
+            choices=['', *SWITCH],
+            description='take time from /clock; empty: as params_file has it',
         ),
         DeclareLaunchArgument(
             'log_level',

@@ -32,9 +32,9 @@ class SegmentationClass:
     color: tuple[int, int, int]
 
     def __post_init__(self) -> None:
-        if not self.name.isidentifier() or self.name != self.name.lower():
+        if not (self.name.isascii() and self.name.isidentifier()) or self.name != self.name.lower():
             raise ConfigurationError(
-                f'class name {self.name!r} must be a lower-case word of letters, digits and underscores'
+                f'class name {self.name!r} must be a lower-case word of letters a to z, digits and underscores'
             )
         if len(self.color) != 3 or any(not 0 <= value <= 255 for value in self.color):
             raise ConfigurationError(f'colour of class {self.name!r} must be three numbers 0..255, not {self.color}')

@@ -70,6 +70,7 @@ class Statistics:
         self._losses: deque[tuple[float, int]] = deque()
         self._old_in_a_row = 0
         self._fault = ''
+        self._idle = False
         self._last_image = self._started = time.monotonic()
 
     def take(self, count: int = 1) -> None:
@@ -100,6 +101,7 @@ class Statistics:
             self.paused += paused
             self.unheard += not paused
             self._fault, self._old_in_a_row = '', 0
+            self._idle = not paused
 
     def answer(self, latency: float, engine: float, busy: float) -> None:
         """Counts an answer.
@@ -111,7 +113,7 @@ class Statistics:
         """
         with self._lock:
             self.answered += 1
-            self._fault, self._old_in_a_row = '', 0
+            self._fault, self._old_in_a_row, self._idle = '', 0, False
             self._answers.append((time.monotonic(), latency, engine, busy - engine))
             self._forget()
 
@@ -154,9 +156,11 @@ class Statistics:
                 **facts,
             }
             complaint = self._complaint(now, publishers)
+            idle = self._idle
         if complaint:
             return status(name, DiagnosticStatus.WARN, complaint, values)
-        return status(name, DiagnosticStatus.OK, 'paused' if paused else 'segmenting', values)
+        well = 'paused' if paused else 'idle: nobody subscribes to any output' if idle else 'segmenting'
+        return status(name, DiagnosticStatus.OK, well, values)
 
     def _complaint(self, now: float, publishers: Sequence[str]) -> str:
         """What is wrong, the worst alone; an empty text: nothing."""

@@ -90,11 +90,25 @@ def spin_until(executor: Executor, stopped: Callable[[], bool], period: float = 
             continue
 
 
-def end_undisturbed() -> None:
-    """From here on Ctrl-C and SIGTERM do nothing more, for a process that has begun to end; call it in the main thread.
+ENDING = (signal.SIGINT, signal.SIGTERM)
 
-    Both come twice where launch passes on what the terminal, or a service manager, has sent to all processes. A
-    second one would break into the closing, with a traceback and an exit code that says failure.
+
+def note_signals() -> Callable[[], bool]:
+    """From here on Ctrl-C and SIGTERM are noted and do nothing else; call it in the main thread, before rclpy's init.
+
+    So neither breaks into anything. They come twice where launch passes on what the terminal, or a service manager, has
+    sent to all processes, and a KeyboardInterrupt amid the closing is a traceback and an exit code that says failure.
+
+    Returns:
+        Whether one has come.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    came: list[int] = []
+    for number in ENDING:
+        signal.signal(number, lambda number, _: came.append(number))
+    return lambda: bool(came)
+
+
+def ignore_signals() -> None:
+    """The same for the rest of the process's life: Python takes noting handlers away before it ends."""
+    for number in ENDING:
         signal.signal(number, signal.SIG_IGN)

@@ -29,6 +29,9 @@ GRAPH_PERIOD = 0.25
 event is no way: one that waits while the subscription is destroyed makes rclpy's executor raise, and locks its group.
 """
 
+COMPRESSED = '/compressed'
+"""What image_transport puts behind the name of the raw images' topic."""
+
 KEPT_INFOS = 16
 
 LOST_PERIOD = 30.0
@@ -40,7 +43,8 @@ class ImageInput:
 
     Args:
         node: whose names ``image`` and ``camera_info`` are remapped.
-        compressed: CompressedImage on ``<image>/compressed`` instead of Image on ``<image>``.
+        compressed: CompressedImage on ``<image>/compressed`` instead of Image on ``<image>``; nothing is put behind a
+            name that ends so already.
         reliability: ``auto``, ``reliable`` or ``best_effort``; a ``qos_overrides`` parameter of the topic wins over it.
         on_image: called with the message, the time of its arrival (s, monotonic), and how many older ones were taken
             with it, which it replaces. By a thread of its own, which no other work of the node holds up.
@@ -60,7 +64,8 @@ class ImageInput:
         self._on_image = on_image
         self._on_lost = on_lost
         self._type = CompressedImage if compressed else Image
-        self.topic = node.resolve_topic_name('image') + ('/compressed' if compressed else '')
+        topic = node.resolve_topic_name('image')
+        self.topic = topic.removesuffix(COMPRESSED) + COMPRESSED if compressed else topic
         self._warned = ''
         self._log = ThrottledLog(node, LOST_PERIOD)
         self._lost = 0

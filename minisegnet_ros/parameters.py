@@ -7,6 +7,7 @@ rejected value's reason comes from.
 from __future__ import annotations
 
 import array
+import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -248,11 +249,14 @@ PARAMETERS: tuple[NodeParameter, ...] = (
     ),
 )  # fmt: skip
 
+RCLPYS_OWN = ('use_sim_time', 'start_type_description_service')
+"""Parameters that every node has, in some distributions."""
+
 TABLE: Mapping[str, NodeParameter] = {parameter.name: parameter for parameter in PARAMETERS}
 
 
 def declare_parameters(node: Node) -> None:
-    """Declares the whole table on a node.
+    """Declares the whole table on a node, and warns of values for parameters that it has not.
 
     Raises:
         ConfigurationError: a value from the command line or a file is of the wrong type or out of range.
@@ -262,6 +266,11 @@ def declare_parameters(node: Node) -> None:
         if parameter.name in overrides:
             parameter.check(overrides[parameter.name].value)
         node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
+    for name in overrides:
+        if not (node.has_parameter(name) or name.startswith('qos_overrides.') or name in RCLPYS_OWN):
+            near = difflib.get_close_matches(name, TABLE, 1)
+            meant = f'; is {near[0]} meant?' if near else ' (fine, if a file serves other nodes too)'
+            node.get_logger().warning(f'there is no parameter {name}{meant}')
 
 
 def values_of(node: Node) -> dict[str, Any]:

@@ -93,6 +93,18 @@ def overriding_options(node: Node, topic: str, entity: str) -> QoSOverridingOpti
     return QoSOverridingOptions([QoSPolicyKind[policy.upper()] for policy in named])
 
 
+def warn_of_unused_overrides(node: Node) -> None:
+    """Warns of ``qos_overrides`` that no topic of an active node has taken: most likely a name is misspelt.
+
+    rclpy declares each that a publisher or subscription takes. That of ``/clock`` is its own, and taken only with
+    simulated time.
+    """
+    for name in node._parameter_overrides:
+        if name.startswith('qos_overrides.') and '/clock.' not in name and not node.has_parameter(name):
+            topic = name.removeprefix('qos_overrides.').rpartition('.')[0]
+            node.get_logger().warning(f'{name} has no effect: this node has no such topic ({topic})')
+
+
 def mismatch(offered: QoSProfile, requested: QoSProfile) -> str:
     """Why nothing passes from a publisher to a subscription, with what both sides say; empty where it does."""
     compatibility, _ = qos_check_compatible(offered, requested)

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 import threading
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from minisegnet_core.cli import EXIT_USAGE, without_ros_arguments
 from minisegnet_core.errors import ConfigurationError, MinisegnetError
+from minisegnet_core.inference.engine import file_hash
 from minisegnet_core.inference.segmenter import Segmenter
 from minisegnet_ros.diagnostics import Statistics, status
-from minisegnet_ros.environment import end_undisturbed, spin_until
 from minisegnet_ros.image_input import ImageInput, steady_clock
 from minisegnet_ros.parameters import TABLE, Change, declare_parameters, values_of
 from minisegnet_ros.publishers import Outputs
-from minisegnet_ros.qos import check_overrides, overriding_options
+from minisegnet_ros.qos import check_overrides, overriding_options, warn_of_unused_overrides
 from minisegnet_ros.scheduling import set_scheduling
 from minisegnet_ros.vision import SegmenterFactory, Vision, load
 from minisegnet_ros.worker import Worker
@@ -36,11 +31,6 @@ except ImportError:  # then there is no `~/enable`
     SetBool = None
 
 RCLError = rclpy_implementation.RCLError
-
-SWITCH_INTERVAL = 2e-4
-"""Seconds after which a thread must let another one run. Python's own 5 ms come on top of a frame's latency more than
-once, where one thread is busy receiving while another has something to publish.
-"""
 
 
 class SegmentNode(LifecycleNode):
@@ -62,8 +52,8 @@ class SegmentNode(LifecycleNode):
         self._settings = values_of(self)
         set_scheduling(self._settings['cpu_affinity'], self._settings['nice'])
         self._vision: Vision | None = None
-        self._loaded: Vision | None = None
         self._outputs: Outputs | None = None
+        self._next: tuple[Vision, Outputs] | None = None  # checked, and not yet taken into use
         self._input: ImageInput | None = None
         self._worker: Worker | None = None
         self._statistics = Statistics()
@@ -104,8 +94,7 @@ class SegmentNode(LifecycleNode):
             self._outputs = Outputs(self, self._vision.segmenter.classes)
             self._outputs.publish_label_info(self._settings['ball_threshold'])
         except Exception as error:  # also an engine's own trouble: rclpy would say nothing of it
-            reason = str(error) if isinstance(error, MinisegnetError) else f'{type(error).__name__}: {error}'
-            self.get_logger().error(f'cannot configure: {reason}')
+            self.get_logger().error(f'cannot configure: {_reason(error)}')
             self._vision = None
             return TransitionCallbackReturn.FAILURE
         self._new_diagnostics()
@@ -117,13 +106,19 @@ class SegmentNode(LifecycleNode):
         self._worker = Worker(
             self, self._settings, self._statistics, self._tools, self._camera_info, self._swap, self._enabled
         )
-        self._input = ImageInput(
-            self,
-            compressed=self._settings['image_transport'] == 'compressed',
-            reliability=self._settings['reliability'],
-            on_image=self._worker.put,
-            on_lost=self._statistics.lose,
-        )
+        try:
+            self._input = ImageInput(
+                self,
+                compressed=self._settings['image_transport'] == 'compressed',
+                reliability=self._settings['reliability'],
+                on_image=self._worker.put,
+                on_lost=self._statistics.lose,
+            )
+        except Exception as error:  # such as a topic of that name with another type in this very process
+            self.get_logger().error(f'cannot activate: {_reason(error)}')
+            self.stop()
+            return TransitionCallbackReturn.FAILURE
+        warn_of_unused_overrides(self)
         self.get_logger().info(f'active: waiting for images on {self._input.topic}')
         return TransitionCallbackReturn.SUCCESS
 
@@ -189,6 +184,7 @@ class SegmentNode(LifecycleNode):
 
     def _check_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
         changes: dict[str, Any] = {}
+        self._forget_successors()
         try:
             for parameter in parameters:
                 if parameter.name not in TABLE:
@@ -197,27 +193,48 @@ class SegmentNode(LifecycleNode):
                 changes[entry.name] = entry.check(parameter.value)
                 if entry.change is Change.INACTIVE and self._worker is not None:
                     raise ConfigurationError(f'{entry.name} cannot change while the node is active, deactivate it')
-            if self._vision is not None and any(TABLE[name].change is Change.MODEL for name in changes):
-                self._loaded = self._load({**self._settings, **changes})
-        except MinisegnetError as error:
-            return SetParametersResult(successful=False, reason=str(error))
+            if self._asks_for_a_load(changes):
+                self._next = self._successors({**self._settings, **changes})
         except Exception as error:  # an engine's own trouble must not end the service, and with it the node
-            return SetParametersResult(successful=False, reason=f'{type(error).__name__}: {error}')
+            return SetParametersResult(successful=False, reason=_reason(error))
         return SetParametersResult(successful=True)
+
+    def _asks_for_a_load(self, changes: dict[str, Any]) -> bool:
+        """Whether a model must be loaded: `ros2 param load` names all parameters, and most as they are."""
+        if self._vision is None:
+            return False
+        if any(TABLE[name].change is Change.MODEL and changes[name] != self._settings[name] for name in changes):
+            return True
+        # The same name again: somebody may have put another file there.
+        segmenter = self._vision.segmenter
+        return 'model' in changes and segmenter.model_hash != _hash_if_readable(segmenter.model_path)
+
+    def _successors(self, settings: dict[str, Any]) -> tuple[Vision, Outputs]:
+        """What takes the place of model and outputs. What fails here is refused, and leaves all as it was."""
+        assert self._outputs is not None, 'there is a model, so there are outputs'
+        vision = self._load(settings)
+        classes = vision.segmenter.classes
+        return vision, self._outputs if classes == self._outputs.classes else Outputs(self, classes)
+
+    def _forget_successors(self) -> None:
+        """Ends what was checked and never taken into use: rclpy refused the change itself."""
+        if self._next is not None and self._next[1] is not self._outputs:
+            self._next[1].close()
+        self._next = None
 
     def _apply_parameters(self, parameters: list[Parameter]) -> None:
         ours = [parameter for parameter in parameters if parameter.name in TABLE]
         for parameter in ours:
             self._settings[parameter.name] = TABLE[parameter.name].check(parameter.value)
-        if self._vision is None or self._outputs is None:
+        # rclpy declares overrides of a publisher's quality of service as parameters, while we make it.
+        if not ours or self._vision is None or self._outputs is None:
             return
         with self._swap:
-            if self._loaded is not None:
-                self._vision, self._loaded = self._loaded, None
-                classes = self._vision.segmenter.classes
-                if self._outputs.classes != classes:
-                    self._outputs.close()
-                    self._outputs = Outputs(self, classes)
+            if self._next is not None:
+                before = self._outputs
+                (self._vision, self._outputs), self._next = self._next, None
+                if before is not self._outputs:
+                    before.close()
             self._vision.segmenter.ball_threshold = self._settings['ball_threshold']
             self._vision.segmenter.ball_confidence = self._settings['ball_confidence']
         if any(TABLE[p.name].change is Change.MODEL or p.name == 'ball_threshold' for p in ours):
@@ -258,44 +275,13 @@ class SegmentNode(LifecycleNode):
         self._diagnostics.publish(message)
 
 
-def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Runs the ROS 2 node that segments camera images."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description='Runs the ROS 2 node that segments camera images.',
-        epilog='Parameters and topics are ROS arguments: --ros-args -p engine:=openvino -r image:=/camera/image_raw',
-    )
-    parser.parse_args(without_ros_arguments(arguments))
-    node = None
-    try:
-        rclpy.init(args=[parser.prog, *arguments])
-    except Exception as error:  # each distribution has its own types for ROS arguments that are wrong
-        print(f'{parser.prog}: {str(error).splitlines()[0]}', file=sys.stderr)
-        return EXIT_USAGE
-    try:
-        sys.setswitchinterval(SWITCH_INTERVAL)
-        node = SegmentNode()
-        # For parameters and transitions, for diagnostics, and for the rest; images have threads of their own.
-        executor = MultiThreadedExecutor(num_threads=3)
-        executor.add_node(node)
-        spin_until(executor, lambda: not rclpy.ok())
-    except ConfigurationError as error:
-        print(f'{parser.prog}: {error}', file=sys.stderr)
-        return EXIT_USAGE
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except Exception:
-        if rclpy.ok():  # else the context went away under a call: Ctrl-C in an unlucky moment
-            raise
-    finally:
-        end_undisturbed()
-        if node is not None:
-            node.stop()
-            node.destroy_node()
-        rclpy.get_default_context().try_shutdown()  # rclpy's own function would put the signals' handlers back
-    return 0
+def _reason(error: Exception) -> str:
+    """What went wrong: our errors say it themselves."""
+    return str(error) if isinstance(error, MinisegnetError) else f'{type(error).__name__}: {error}'
 
 
-if __name__ == '__main__':
-    sys.exit(main())
+def _hash_if_readable(path: Path) -> str | None:
+    try:
+        return file_hash(path)
+    except OSError:
+        return None  # so it is loaded, which says what is wrong

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from minisegnet_core.classes import BACKGROUND
 from minisegnet_core.encodings import Order, Pixels
+from minisegnet_core.errors import ConfigurationError, ImageError
 from minisegnet_core.inference.segmenter import Segmentation, Segmenter
 from minisegnet_ros.parameters import size_of
 from minisegnet_ros.scheduling import cpus_of
@@ -64,6 +65,9 @@ def load(factory: SegmenterFactory, settings: Mapping[str, Any]) -> Vision:
     black: NDArray[np.uint8] = np.zeros((height, width, 3), np.uint8)
     # An engine compiles for each size and channel order it meets, for up to a second: rather now than in the game.
     orders: tuple[Order, ...] = ('bgr',) if settings['image_transport'] == 'compressed' else ('rgb', 'bgr')
-    for order in orders:
-        vision.run(Pixels(black, order))
+    try:
+        for order in orders:
+            vision.run(Pixels(black, order))
+    except ImageError as error:
+        raise ConfigurationError(f'{error}; expected_size must be the size of the images to come') from error
     return vision

@@ -20,6 +20,9 @@ from minisegnet_ros.vision import Vision
 
 Arrival = tuple['Image | CompressedImage', float]
 
+RATE_PERIOD = 0.25
+"""Seconds after which a change of `max_rate` is seen at the latest."""
+
 
 class Worker:
     """Works while it lives; made on activation, closed on deactivation.
@@ -85,10 +88,15 @@ class Worker:
                 text = f'could not work on an image: {type(error).__name__}: {error}'
                 self._statistics.drop(fault=text)
                 self._log.error('failure', text)
-            if self._settings['max_rate']:
-                # Waiting here lets newer images replace the one that waits.
-                self._slot.wait_closed(max(0.0, started + 1 / self._settings['max_rate'] - time.monotonic()))
+            # Waiting here lets newer images replace the one that waits.
+            while (rest := self._rest(started)) > 0 and not self._slot.wait_closed(min(rest, RATE_PERIOD)):
+                pass
             self._free_since = time.monotonic()
+
+    def _rest(self, started: float) -> float:
+        """Seconds that `max_rate` still leaves to wait after an image whose work began at ``started``."""
+        rate = self._settings['max_rate']
+        return started + 1 / rate - time.monotonic() if rate else 0.0
 
     def _work(self, message: Image | CompressedImage, arrived: float) -> None:
         if not self._enabled.is_set():

@@ -95,3 +95,20 @@ def test_complaints_come_and_go(clock):
     statistics.take()
     assert message() == 'segmenting'
     assert statistics.status('name', {}, paused=True).message == 'paused'
+
+
+def test_a_node_that_nobody_listens_to_does_not_say_that_it_segments():
+    statistics = Statistics()
+
+    def message() -> str:
+        status = statistics.status('name', {})
+        assert status.level == DiagnosticStatus.OK
+        return status.message
+
+    statistics.skip()
+    assert message() == 'idle: nobody subscribes to any output'
+    statistics.answer(0.01, 0.01, 0.01)
+    assert message() == 'segmenting'
+    statistics.skip()
+    statistics.skip(paused=True)
+    assert message() == 'segmenting', 'paused is what `~/enable` says, not the last image'

@@ -281,6 +281,24 @@ def test_rate_limit(start, wait, monkeypatch):
     assert counts.dropped > counts.lost
 
 
+def test_a_rate_limit_that_is_lifted_holds_nothing_up(start, wait):
+    node, peer, _ = start(max_rate=0.001)
+    peer.send(picture(1), 1)
+    wait(lambda: node._statistics.answered == 1)
+    peer.send(picture(1), 2)
+    wait(lambda: node._statistics.taken == 2)
+    (result,) = node.set_parameters([Parameter('max_rate', value=0.0)])
+    assert result.successful
+    wait(lambda: node._statistics.answered == 2, what='the next image, a thousand seconds early')
+
+
+@pytest.mark.parametrize('name', ['/camera/image_raw', '/camera/image_raw/compressed'])
+def test_compressed_images_by_either_name(spin, wait, fake, name):
+    arguments = ['--ros-args', '-r', f'image:={name}', '-p', 'image_transport:=compressed']
+    node = spin(SegmentNode(fake, cli_args=arguments))
+    assert node._input.topic == '/camera/image_raw/compressed'
+
+
 def test_no_work_while_nobody_listens(spin, wait, fake):
     node = spin(SegmentNode(fake))
     peer = spin(Peer(()), 1)

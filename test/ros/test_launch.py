@@ -76,8 +76,8 @@ def test_the_foxglove_layout_plots_keys_of_the_diagnostics():
 
 
 @pytest.fixture
-def launched(monkeypatch, tmp_path):
-    """launched(file, arguments) runs a launch file and gives the command lines of what it starts.
+def launched(monkeypatch, tmp_path, tmp_path_factory):
+    """launched(file, arguments) runs a launch file and gives the command lines of what it starts; `said`: its log.
 
     In an ament index of our own, where this source tree is the installed package and its executables write down how
     they were called.
@@ -100,7 +100,12 @@ def launched(monkeypatch, tmp_path):
         executable.write_text(f'#!/bin/sh\necho "{name} {profile} $*" >> {calls}\n')
         executable.chmod(0o755)
     monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path), prepend=':')
-    monkeypatch.setenv('ROS_LOG_DIR', str(tmp_path / 'log'))
+    # Of all tests: launch writes on where the first one did.
+    log = tmp_path_factory.getbasetemp() / 'launch_log'
+    monkeypatch.setenv('ROS_LOG_DIR', str(log))
+
+    def logged() -> str:
+        return ''.join(path.read_text() for path in sorted(log.glob('*/launch.log')))
 
     def run(file: str, **arguments: str) -> tuple[int, list[str]]:
         service = LaunchService(noninteractive=True)
@@ -108,7 +113,9 @@ def launched(monkeypatch, tmp_path):
         service.include_launch_description(
             LaunchDescription([IncludeLaunchDescription(source, launch_arguments=arguments.items())])
         )
+        before = len(logged())
         code = service.run()
+        run.said = logged()[before:]
         return code, sorted(calls.read_text().splitlines()) if calls.exists() else []
 
     return run
@@ -120,6 +127,29 @@ def test_one_camera(launched):
     assert 'image:=/camera/image_raw' in line and 'camera_info:=/camera/camera_info' in line
     assert '--log-level warn' in line and 'segment.yaml' in line and '__node:=segment' in line
     assert 'fastdds.xml' in line.split()[1]
+
+
+@pytest.mark.parametrize(
+    ('image', 'camera_info'), [('/left/image_raw/compressed', '/left/camera_info'), ('/image', '/camera_info')]
+)
+def test_the_camera_info_is_beside_the_raw_images(launched, image, camera_info):
+    _, (line,) = launched('segment.launch.py', image=image)
+    assert f'image:={image}' in line and f'camera_info:={camera_info}' in line
+
+
+def test_a_params_file_that_is_none_starts_nothing(launched, tmp_path):
+    code, lines = launched('segment.launch.py', params_file=str(tmp_path / 'mnie.yaml'))
+    assert code == 1 and not lines
+    assert 'there is no params_file' in launched.said and 'mnie.yaml' in launched.said
+
+
+@pytest.mark.parametrize('said', ['', 'true'])
+def test_simulated_time_is_said_only_where_it_is_asked_for(launched, said):
+    """Else the launch file's word would win over the params_file's."""
+    _, (line,) = launched('segment.launch.py', use_sim_time=said)
+    files = [Path(word) for word in line.split() if Path(word).name.startswith('launch_params_')]
+    given = [yaml.safe_load(file.read_text()) for file in files]
+    assert any('use_sim_time' in str(values) for values in given) == bool(said)
 
 
 def test_the_overlay_is_shown_under_its_namespace(launched):
@@ -138,7 +168,7 @@ def test_several_cameras(launched):
 
 
 @pytest.mark.parametrize('cameras', ['', 'left,', 'left,left'])
-def test_wrong_lists_of_cameras(launched, caplog, cameras):
+def test_wrong_lists_of_cameras(launched, cameras):
     code, lines = launched('segment_cameras.launch.py', cameras=cameras)
     assert code == 1 and not lines
-    assert 'cameras must be different names' in caplog.text
+    assert 'cameras must be different names' in launched.said

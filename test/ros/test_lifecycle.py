@@ -165,3 +165,14 @@ def test_diagnostics_of_a_silent_camera_need_no_image(manager, spin):
     other.create_publisher(Image, 'image/compressed', RELIABLE)
     assert change(CONFIGURE) and change(ACTIVATE)
     assert state() == State.PRIMARY_STATE_ACTIVE
+
+
+def test_what_keeps_it_from_activating_is_told(manager, monkeypatch, capfd):
+    node, change, state = manager()
+    assert change(CONFIGURE)
+    monkeypatch.setattr('minisegnet_ros.segment_node.ImageInput', lambda *_, **__: 1 / 0)
+    assert not change(ACTIVATE)
+    assert state() == State.PRIMARY_STATE_INACTIVE and node._worker is None
+    assert 'cannot activate: ZeroDivisionError: division by zero' in capfd.readouterr().err
+    monkeypatch.undo()
+    assert change(ACTIVATE), 'after it is mended'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import yaml
 from peers import Peer, picture, stamps
 from rclpy.parameter import Parameter
 
+from minisegnet_core.classes import SOCCER, ClassSet, SegmentationClass
 from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.inference.engine import file_hash
 from minisegnet_core.resources import find_config
-from minisegnet_ros.parameters import PARAMETERS
+from minisegnet_ros.parameters import PARAMETERS, Change
 from minisegnet_ros.segment_node import SegmentNode
 
 DOCUMENTATION = Path(__file__).resolve().parents[2] / 'docs' / 'node.md'
@@ -169,3 +172,81 @@ def test_model_changes_between_two_frames(spin, wait, fake):
         answered += 1
     assert answered == node._statistics.answered
     assert np.all([m.width == 32 for m in peer.received['label_image']])
+
+
+GOALS = ClassSet((*SOCCER, SegmentationClass('goal', (255, 255, 0))))
+
+
+def with_goals(fake):
+    """A factory of segmenters: the model `goals` has one class more."""
+
+    def create(model='', **options):
+        segmenter = fake(model, **options)
+        segmenter.classes = GOALS if model == 'goals' else SOCCER
+        return segmenter
+
+    return create
+
+
+def test_a_model_of_other_classes_whose_topic_has_an_overridden_quality_of_service(spin, wait, fake):
+    """rclpy declares the override as a parameter while the publisher is made, amid a change of parameters."""
+    name = 'qos_overrides./segment/goal_mask.publisher.reliability'
+    node = spin(SegmentNode(with_goals(fake), parameter_overrides=[Parameter(name, value='best_effort')]))
+    results = []
+    setting = threading.Thread(
+        target=lambda: results.extend(node.set_parameters([Parameter('model', value='goals')])), daemon=True
+    )
+    setting.start()
+    setting.join(30)
+    assert results and results[0].successful, results
+    assert node._outputs.classes == GOALS and node.get_parameter(name).value == 'best_effort'
+    wait(lambda: node.count_publishers('/segment/goal_mask') == 1 == node.count_publishers('/segment/label_image'))
+    (result,) = node.set_parameters([Parameter('model', value='')])
+    assert result.successful
+    wait(lambda: not node.count_publishers('/segment/goal_mask') and node.count_publishers('/segment/label_image') == 1)
+
+
+def test_outputs_that_cannot_be_made_are_a_reason_to_refuse_a_model(spin, fake, monkeypatch):
+    node = spin(SegmentNode(with_goals(fake)))
+    monkeypatch.setattr('minisegnet_ros.segment_node.Outputs', lambda *_: 1 / 0)
+    (result,) = node.set_parameters([Parameter('model', value='goals')])
+    assert not result.successful and result.reason == 'ZeroDivisionError: division by zero'
+    assert node._vision.segmenter.classes == node._outputs.classes == SOCCER
+    (result,) = node.set_parameters([Parameter('ball_threshold', value=0.6)])
+    assert result.successful and node._vision.segmenter.ball_threshold == 0.6
+
+
+def test_a_model_is_loaded_only_where_something_changes(spin, fake, tmp_path):
+    """`ros2 param load` sets every parameter of a file, one after the other, and most of them as they are."""
+    path = tmp_path / 'model'
+    path.write_text('first')
+
+    def create(model='', **options):
+        segmenter = fake(model, **options)
+        segmenter.model_hash = file_hash(path)
+        return segmenter
+
+    node = spin(SegmentNode(create, parameter_overrides=[Parameter('model', value=str(path))]))
+    same = [Parameter(p.name, value=node.get_parameter(p.name).value) for p in PARAMETERS if p.change is Change.MODEL]
+    assert len(same) == 9
+    assert all(result.successful for result in node.set_parameters(same))
+    assert len(fake.created) == 1
+    path.write_text('a newer one')
+    assert node.set_parameters(same)[0].successful
+    assert len(fake.created) == 2, 'another file under the same name'
+
+
+def test_misspelt_names_are_told(spin, fake, capfd):
+    overrides = {'ball_treshold': 0.9, 'vignette': 30, 'use_sim_time': False, 'ball_confidence': 0.4}
+    spin(SegmentNode(fake, parameter_overrides=[Parameter(name, value=value) for name, value in overrides.items()]))
+    said = [line for line in capfd.readouterr().err.splitlines() if 'there is no parameter' in line]
+    assert len(said) == 2
+    assert 'there is no parameter ball_treshold; is ball_threshold meant?' in said[0]
+    assert 'there is no parameter vignette (fine, if a file serves other nodes too)' in said[1]
+
+
+def test_a_region_that_the_expected_images_lack_names_the_parameter_to_set(spin, fake):
+    node = spin(SegmentNode(fake))
+    (result,) = node.set_parameters([Parameter('roi', value=[0, 200, 1280, 520])])
+    assert not result.successful
+    assert result.reason.endswith('expected_size must be the size of the images to come')

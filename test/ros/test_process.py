@@ -25,7 +25,7 @@ from minisegnet_ros.node_process import NodeError, NodeProcess
 from minisegnet_ros.replay import ASSUMED_PERIOD, LONGEST_GAP, Replay, pause
 
 ROOT = Path(__file__).resolve().parents[2]
-NODE = [sys.executable, '-m', 'minisegnet_ros.segment_node']
+NODE = [sys.executable, '-m', 'minisegnet_ros.segment']
 
 needs_model = pytest.mark.skipif(
     not (models_directory() / 'minisegnet.onnx').is_file(), reason='models/minisegnet.onnx is not here'

@@ -97,6 +97,22 @@ def test_wrong_overrides_are_told_at_the_start(fake, policies, text):
         SegmentNode(fake, parameter_overrides=qos('/image', 'subscription', **policies))
 
 
+def test_overrides_of_topics_that_are_none_are_told(spin, fake, capfd):
+    spin(
+        SegmentNode(
+            fake,
+            parameter_overrides=[
+                *qos('/image', 'subscription', depth=2),
+                *qos('/segment/label_image', 'publisher', reliability='best_effort'),
+                *qos('/nowhere/label_image', 'publisher', reliability='best_effort'),
+            ],
+        )
+    )
+    said = [line for line in capfd.readouterr().err.splitlines() if 'has no effect' in line]
+    assert len(said) == 1
+    assert 'this node has no such topic (/nowhere/label_image.publisher)' in said[0]
+
+
 def test_mismatch_says_what_both_sides_say():
     assert mismatch(RELIABLE, BEST_EFFORT) == '' and mismatch(RELIABLE, RELIABLE) == ''
     assert mismatch(BEST_EFFORT, RELIABLE) == 'reliability best_effort against reliable'
