@@ -28,7 +28,8 @@ Main = Callable[[Sequence[str], str], 'int | None']
 
 
 def command(main: Main) -> Callable[..., int]:
-    """Makes ``main(argv, prog)`` an executable: it prints errors of ours as one sentence and returns the exit code.
+    """Makes ``main(argv, prog)`` an executable: it prints errors of ours, and of files, as one sentence and returns the
+    exit code.
 
     The result takes ``argv`` (default: the process's own) and ``prog`` (the name that help texts show).
     """
@@ -53,6 +54,12 @@ def command(main: Main) -> Callable[..., int]:
         except BrokenPipeError:  # `minisegnet ... | head` is no error of ours
             _forget_output()
             return 0
+        except OSError as error:
+            if error.filename is None:
+                raise
+            # A folder that is a file, one that cannot be written to, a full disk: the user's to mend.
+            print(f'{name}: {error.filename}: {error.strerror}', file=sys.stderr)
+            return EXIT_USAGE
 
     return run
 

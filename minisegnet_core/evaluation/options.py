@@ -132,8 +132,12 @@ def evaluate_and_report(
 
     Raises:
         SourceError: nothing could be evaluated.
+        ConfigurationError: a threshold is of no number of the report; it is written before.
     """
     bounds = bounds_of(arguments)
+    for option in ('labels', 'balls'):  # now: models load for a while
+        if (path := getattr(arguments, option)) and not Path(path).exists():
+            raise SourceError(f'--{option} {path}: there is no such file or folder')
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
     for work in works:
@@ -157,7 +161,7 @@ def evaluate_and_report(
     interrupted = any(d.result.interrupted for d in done)
     if arguments.compare and not interrupted:
         values['comparison'] = _compare(arguments, works, settings, evaluation)
-    missed = unreached(values, bounds)
+    missed, unknown = unreached(values, bounds)
     write_report(values, evaluation, output, missed)
     print(summary(values))
     if 'comparison' in values:
@@ -169,6 +173,8 @@ def evaluate_and_report(
         print(f'FAILED: {text}')
     if interrupted:
         return EXIT_INTERRUPTED
+    if unknown:
+        raise ConfigurationError('; '.join(unknown))
     return 1 if missed or failed else 0
 
 
@@ -206,18 +212,20 @@ def _compare(arguments: Any, works: Sequence[Work], settings: Settings, evaluati
     return compare(evaluation, second, f'{segmenter.model_path.name} ({segmenter.model_hash})', arguments.resample)
 
 
-def unreached(values: Values, bounds: Sequence[Bound]) -> list[str]:
-    """Thresholds that a report does not reach, in words.
-
-    Raises:
-        ConfigurationError: the report has no number at a key.
-    """
-    missed = []
+def unreached(values: Values, bounds: Sequence[Bound]) -> tuple[list[str], list[str]]:
+    """Thresholds that a report does not reach, and those of which it has no number, in words."""
+    missed, unknown = [], []
     for key, bound, above in bounds:
-        value = lookup(values, key)
-        if value > bound if above else value < bound:
+        try:
+            value = lookup(values, key)
+        except ConfigurationError as error:
+            unknown.append(str(error))
+            continue
+        if value is None:
+            unknown.append(f'{key} is undefined here: there was nothing to judge it by')
+        elif value > bound if above else value < bound:
             missed.append(f'{key} is {value:.4f}, {"above" if above else "below"} {bound:g}')
-    return missed
+    return missed, unknown
 
 
 def write_report(values: Values, evaluation: Evaluation, output: Path, missed: Sequence[str]) -> None:

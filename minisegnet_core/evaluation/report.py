@@ -212,16 +212,18 @@ def _flat(values: Values, prefix: str = '') -> list[tuple[str, Any]]:
     return rows
 
 
-def lookup(values: Values, key: str) -> float:
-    """The number at a dotted key such as ``ball.f1``.
+def lookup(values: Values, key: str) -> float | None:
+    """The number at a dotted key such as ``ball.f1``; None where it is undefined, as F1 without any ball.
 
     Raises:
         ConfigurationError: there is no number at this key.
     """
     found: Any = values
     for part in key.split('.'):
-        found = found.get(part) if isinstance(found, dict) else None
-    if found is None or isinstance(found, bool) or not isinstance(found, (int, float)):
+        found = found.get(part, values) if isinstance(found, dict) else values  # which is no number
+    if found is None:
+        return None
+    if isinstance(found, bool) or not isinstance(found, (int, float)):
         raise ConfigurationError(f'the report has no number {key!r}; it has, for one, mean_iou, iou.line and ball.f1')
     return float(found)
 

@@ -68,6 +68,9 @@ def main(argv: Sequence[str], prog: str) -> int:
     if arguments.threads < 0 or arguments.duration <= 0 or arguments.count < 1:
         raise ConfigurationError('--threads must be 0 or more, --duration above 0, --count at least 1')
     threads = arguments.threads or default_threads()
+    for file in (arguments.json, arguments.plot):  # now, and not after minutes of measuring
+        if file not in (None, STANDARD_OUTPUT):
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
 
     from minisegnet_core.inference import benchmark, benchmark_report, machine
     from minisegnet_core.inference.pictures import labelled_images

@@ -65,6 +65,23 @@ def test_a_missing_package_is_named_with_the_way_to_get_it(capsys):
         mistaken([], 'train')
 
 
+def test_faults_of_files_are_told_in_one_sentence(tmp_path, capsys):
+    (tmp_path / 'file').touch()
+
+    @cli.command
+    def predict(argv, prog):
+        (tmp_path / 'file' / 'labels').mkdir(parents=True)
+
+    @cli.command
+    def mistaken(argv, prog):
+        raise OSError('no file at all')
+
+    assert predict([], 'predict') == 2
+    assert capsys.readouterr().err == f'predict: {tmp_path / "file" / "labels"}: Not a directory\n'
+    with pytest.raises(OSError, match='no file at all'):
+        mistaken([], 'predict')
+
+
 def test_a_closed_pipe_is_no_error():
     code = 'import sys; from minisegnet_core.cli import main; sys.exit(main(["--help"]))'
     process = subprocess.Popen([sys.executable, '-c', code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -146,14 +146,35 @@ def test_thresholds(evaluated_bag, engine, tmp_path, capsys):
     assert 'FAILED: mean_iou is' in capsys.readouterr().out
     assert 'Not reached' in (tmp_path / 'report.html').read_text()
     assert evaluate_bag([*common, '--fail-under', 'mean_iou'], 'x') == 2
-    values = {'a': {'b': 2.0}, 'c': None}
-    assert unreached(values, [('a.b', 2.0, True), ('a.b', 2.0, False)]) == []
-    assert unreached(values, [('a.b', 1.5, True), ('a.b', 2.5, False)]) == [
-        'a.b is 2.0000, above 1.5',
-        'a.b is 2.0000, below 2.5',
-    ]
-    with pytest.raises(ConfigurationError, match="no number 'c'"):
-        lookup(values, 'c')
+    values = {'a': {'b': 2.0}, 'c': None, 'd': True}
+    assert unreached(values, [('a.b', 2.0, True), ('a.b', 2.0, False)]) == ([], [])
+    assert unreached(values, [('a.b', 1.5, True), ('a.b', 2.5, False)]) == (
+        ['a.b is 2.0000, above 1.5', 'a.b is 2.0000, below 2.5'],
+        [],
+    )
+    missed, unknown = unreached(values, [('c', 1.0, True), ('a.x', 1.0, True)])
+    assert not missed and unknown[0] == 'c is undefined here: there was nothing to judge it by'
+    assert "no number 'a.x'" in unknown[1]
+    for key in ('a', 'd', 'a.b.c', 'nothing'):
+        with pytest.raises(ConfigurationError, match=f"no number '{key}'"):
+            lookup(values, key)
+
+
+def test_a_threshold_of_no_figure_leaves_the_report(evaluated_bag, engine, tmp_path, capsys):
+    (bag,) = (evaluated_bag / 'bag_').iterdir()
+    arguments = [str(bag), *engine, '--output', str(tmp_path), '--fail-under', 'nonsense=0.5']
+    assert evaluate_bag(arguments, 'x') == 2
+    assert "the report has no number 'nonsense'" in capsys.readouterr().err
+    assert report_of(tmp_path)['frames'] > 0
+
+
+@pytest.mark.parametrize('option', ['--labels', '--balls'])
+def test_truth_that_is_nowhere_is_told_before_the_model_loads(evaluated_bag, tmp_path, capsys, option):
+    (bag,) = (evaluated_bag / 'bag_').iterdir()
+    arguments = [str(bag), '--model', 'nothing.onnx', '--output', str(tmp_path / 'o'), option, str(tmp_path / 'no')]
+    assert evaluate_bag(arguments, 'x') == 2
+    assert f'x: {option} {tmp_path / "no"}: there is no such file or folder' in capsys.readouterr().err
+    assert not (tmp_path / 'o').exists()
 
 
 def test_several_bags_one_of_them_bad(engine, tmp_path, capsys):
