@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +25,15 @@ Progress = Callable[[Sequence[Sample]], Iterable[Sample]]
 
 def check_dataset(
     dataset: Dataset, splits: Sequence[str] = ('train', 'val'), progress: Progress = lambda samples: samples
-) -> None:
+) -> dict[str, tuple[str, ...]]:
     """Opens every image and label of these splits; files that were good and have not changed are not opened again.
 
     Args:
         progress: wraps the samples that are opened.
+
+    Returns:
+        By split, the names of the classes that none of its labels shows, in the order of the classes; those that the
+        data set calls absent are left out.
 
     Raises:
         DatasetError: a split is empty, a group (or a recording without groups) stands on both sides of a split, a label
@@ -41,19 +46,26 @@ def check_dataset(
     record = dataset.root / RECORD
     good = _read(record)
     states = {sample.name: _state(sample, dataset.classes) for sample in samples}
-    unknown = [sample for sample in samples if good.get(sample.name) != states[sample.name]]
+    unknown = [sample for sample in samples if good.get(sample.name, {}).get('state') != states[sample.name]]
     faults = []
     try:
-        for sample, fault in threaded(lambda sample: _fault(sample, dataset.classes), unknown, progress):
-            if fault is None:
-                good[sample.name] = states[sample.name]
+        for sample, found in threaded(lambda sample: _look(sample, dataset.classes), unknown, progress):
+            if isinstance(found, str):
+                faults.append(found)
             else:
-                faults.append(fault)
+                good[sample.name] = {'state': states[sample.name], 'shown': found}
     finally:
         if unknown:
             _write(record, good)
     if faults:
         raise DatasetError(f'{dataset.root} cannot be used: {_lines(faults)}')
+    return {split: _never_shown(dataset, split, good) for split in splits}
+
+
+def _never_shown(dataset: Dataset, split: str, good: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+    shown = {label for sample in dataset.split(split) for label in good[sample.name]['shown']}
+    names = enumerate(dataset.classes.names)
+    return tuple(name for label, name in names if label not in shown and name not in dataset.absent)
 
 
 def _reject_orphans(root: Path) -> None:
@@ -63,7 +75,8 @@ def _reject_orphans(root: Path) -> None:
         raise DatasetError(f'{root} has labels without an image: {_lines([str(path) for path in orphans])}')
 
 
-def _fault(sample: Sample, classes: ClassSet) -> str | None:
+def _look(sample: Sample, classes: ClassSet) -> list[int] | str:
+    """Ids of the classes that the label shows, or what is wrong with the files."""
     try:
         image = read_image(sample.image_path)
         if sample.image_path.suffix.lower() != '.png' and _is_cut_off(sample.image_path):
@@ -71,13 +84,13 @@ def _fault(sample: Sample, classes: ClassSet) -> str | None:
         labels = read_labels(sample.label_path, (image.shape[0], image.shape[1]))
     except (ImageError, DatasetError) as error:
         return str(error)
-    counts = np.bincount(labels.ravel(), minlength=256)
-    stray = [int(label) for label in np.nonzero(counts)[0] if label >= len(classes) and label != IGNORE]
+    shown = [int(label) for label in np.nonzero(np.bincount(labels.ravel()))[0] if label != IGNORE]
+    stray = [label for label in shown if label >= len(classes)]
     if stray:
         return (
             f'{sample.label_path} has ids {stray}, which are neither a class (0..{len(classes) - 1}) nor ignore (255)'
         )
-    return None
+    return shown
 
 
 def _is_cut_off(path: Path) -> bool:
@@ -90,15 +103,17 @@ def _state(sample: Sample, classes: ClassSet) -> list[int]:
     return [len(classes), *fingerprint(sample.image_path), *fingerprint(sample.label_path)]
 
 
-def _read(record: Path) -> dict[str, list[int]]:
+def _read(record: Path) -> dict[str, dict[str, Any]]:
+    """Entries by name of the sample; those of older versions, which held no shown classes, are left out."""
     try:
         content = json.loads(record.read_text())
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    entries = content.items() if isinstance(content, dict) else ()
+    return {name: entry for name, entry in entries if isinstance(entry, dict) and 'shown' in entry}
 
 
-def _write(record: Path, good: dict[str, list[int]]) -> None:
+def _write(record: Path, good: dict[str, dict[str, Any]]) -> None:
     with contextlib.suppress(OSError):  # a folder that cannot be written only costs looking again
         record.parent.mkdir(exist_ok=True)
         temporary = record.with_suffix('.part')

@@ -88,17 +88,27 @@ def read_labels(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.
     """(H, W) uint8 ids of a label file.
 
     Raises:
-        DatasetError: missing, not a single-channel 8-bit PNG, or not of the image's ``shape`` (H, W),
-            where that is given.
+        DatasetError: missing, not a single-channel PNG of 8 bits in the file itself, or not of the image's ``shape``
+            (H, W), where that is given.
     """
     labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if labels is None:
         raise DatasetError(f'label file {path} is missing or no PNG')
     if labels.ndim != 2 or labels.dtype != np.uint8:
         raise DatasetError(f'{path} must hold one channel of 8-bit class ids; it is {labels.dtype} {labels.shape}')
+    bits = _png_bits(path)
+    if bits < 8:  # OpenCV spreads grey of fewer bits over 0..255, in silence: of 1 bit, id 1 becomes ignore
+        raise DatasetError(f'{path} has {bits}-bit grey, whose ids would be read wrong; save it with 8 bits')
     if shape is not None and labels.shape != shape:
         raise DatasetError(f'{path} is {labels.shape[1]}x{labels.shape[0]}, its image {shape[1]}x{shape[0]}')
     return np.asarray(labels, np.uint8)
+
+
+def _png_bits(path: Path) -> int:
+    """Bits of a sample as the header of a PNG says; 8 for other files, of which this is not known."""
+    with path.open('rb') as file:
+        header = file.read(25)
+    return header[24] if header.startswith(b'\x89PNG\r\n\x1a\n') and len(header) == 25 else 8
 
 
 @dataclass(frozen=True)

@@ -23,21 +23,22 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from minisegnet_core.classes import BALL, SOCCER, ClassSet
+from minisegnet_core.classes import BACKGROUND, BALL, SOCCER, ClassSet
 from minisegnet_core.cli import command
 from minisegnet_core.data.importers.boxes import BoxedImages
 from minisegnet_core.data.importers.coco import Coco
-from minisegnet_core.data.importers.colors import ColorMap, parse_colors, read_labelmap
+from minisegnet_core.data.importers.colors import IGNORE_NAME, ColorMap, colors_beside, parse_colors
 from minisegnet_core.data.importers.entry import Content, Entry, Importer
 from minisegnet_core.data.importers.frames import LabelledFrames, stem_of
 from minisegnet_core.data.importers.masks import SEGLIGHT, MaskFolders
-from minisegnet_core.data.importers.own import OwnFormat
+from minisegnet_core.data.importers.own import INDEX, OwnFormat, classes_of
 from minisegnet_core.data.importers.torso21 import Torso21
 from minisegnet_core.data.importing import SplitRule, import_entries
 from minisegnet_core.errors import ConfigurationError, SourceError
 from minisegnet_core.frames import open_frames
 
 FORMATS = ('masks', 'seglight', 'torso21', 'coco', 'frames', 'boxes', 'minisegnet')
+ANY_CLASSES = ('masks', 'seglight', 'coco')
 
 
 @command
@@ -54,8 +55,8 @@ def main(argv: Sequence[str], prog: str) -> int:
         test=arguments.test,
         seed=arguments.seed,
         pattern=arguments.group_pattern,
-        val_groups=arguments.val_groups,
-        test_groups=arguments.test_groups,
+        val_groups=arguments.val_groups or (),
+        test_groups=arguments.test_groups or (),
         keep=arguments.keep_splits,
     )
     report = import_entries(
@@ -102,7 +103,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     parser.add_argument('--prefix', default='', help="set before every image's name")
     parser.add_argument(
-        '--absent', nargs='*', metavar='CLASS=INSTEAD', help='classes that are never drawn here, such as ball=field'
+        '--absent', nargs='*', action='extend', metavar='CLASS=INSTEAD', help='never drawn here, such as ball=field'
     )
     parser.add_argument(
         '--image-format', default='png', choices=('png', 'jpg'), help='of images not copied as they are'
@@ -120,8 +121,10 @@ def _add_split_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument('--val', type=float, default=0.15, help='share of the groups that validate (default: 0.15)')
     group.add_argument('--test', type=float, default=0.0, help='share of the groups kept for a test (default: 0)')
     group.add_argument('--seed', type=int, default=0, help='another one draws other groups (default: 0)')
-    group.add_argument('--val-groups', nargs='*', default=[], metavar='GROUP', help='these validate, the rest trains')
-    group.add_argument('--test-groups', nargs='*', default=[], metavar='GROUP', help='these are kept for a test')
+    group.add_argument(
+        '--val-groups', nargs='*', action='extend', metavar='GROUP', help='these validate, the rest trains'
+    )
+    group.add_argument('--test-groups', nargs='*', action='extend', metavar='GROUP', help='these are kept for a test')
     group.add_argument('--keep-splits', action='store_true', help="take the source's own splits where it has some")
 
 
@@ -136,15 +139,27 @@ def _add_format_arguments(parser: argparse.ArgumentParser) -> None:
         '--skip-unlabelled', action='store_true', help='leave out images without a mask, instead of refusing all'
     )
     group.add_argument(
-        '--colors', nargs='+', metavar='CLASS=COLOR', help='R,G,B or GREY or #rrggbb (default: labelmap.txt, else ours)'
+        '--colors',
+        nargs='+',
+        action='extend',
+        metavar='CLASS=COLOR',
+        help="R,G,B or GREY or #rrggbb (default: labelmap.txt, else the classes' own)",
     )
     group.add_argument(
         '--most-unknown', type=float, default=0.001, help='share of unknown colours an image may have (default: 0.001)'
     )
     group.add_argument(
-        '--map', nargs='+', default=[], metavar='CATEGORY=CLASS', help="of COCO's categories, of YOLO's numbers"
+        '--map', nargs='+', action='extend', metavar='CATEGORY=CLASS', help="of COCO's categories, YOLO's numbers"
     )
-    group.add_argument('--rest', default='background', help='class of what COCO does not cover (default: background)')
+    group.add_argument(
+        '--rest', help='class of what COCO does not cover (default: background; ignore where there is no such class)'
+    )
+    group.add_argument(
+        '--classes',
+        metavar='FILE',
+        help='dataset.yaml with the classes (default: of the data set that --append adds to, or --images lies in; else '
+        'background, ball, line, field)',
+    )
     group = parser.add_argument_group('frames')
     group.add_argument('--topic', help='image topic of a bag (default: the only one)')
     group.add_argument('--every', type=int, default=1, help='take each n-th frame (default: 1)')
@@ -184,22 +199,28 @@ def _add_format_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _importer(arguments: argparse.Namespace) -> tuple[Importer, ClassSet]:
     path, images = Path(arguments.source), Path(arguments.images) if arguments.images else None
+    if arguments.classes and arguments.format not in ANY_CLASSES:
+        raise ConfigurationError(f'--classes goes with --format {", ".join(ANY_CLASSES)} only')
     if arguments.format in ('masks', 'seglight'):
+        classes = _classes(arguments)
         source = MaskFolders(
             path,
-            ColorMap(_colors(arguments, path), SOCCER),
-            SOCCER,
+            ColorMap(_colors(arguments, path, classes), classes),
+            classes,
             images=images,
             masks=Path(arguments.masks) if arguments.masks else None,
             mask_name=arguments.mask_name,
             longest_side=arguments.longest_side,
             skip_unlabelled=arguments.skip_unlabelled,
         )
-        return source, SOCCER
+        return source, classes
     if arguments.format == 'torso21':
         return Torso21(path), SOCCER
     if arguments.format == 'coco':
-        return Coco(path, SOCCER, names=_pairs(arguments.map, '--map'), rest=arguments.rest, images=images), SOCCER
+        classes = _classes(arguments)
+        rest = arguments.rest or (BACKGROUND if BACKGROUND in classes.names else IGNORE_NAME)
+        names = _pairs(arguments.map or (), '--map')
+        return Coco(path, classes, names=names, rest=rest, images=images), classes
     if arguments.format == 'minisegnet':
         only = None
         if arguments.hardest:
@@ -217,7 +238,7 @@ def _labelled_by_a_model(arguments: argparse.Namespace, path: Path) -> tuple[Imp
 
     segmenter = Segmenter(arguments.model, network_size=arguments.network_size)
     if frames is None:
-        names = _pairs(arguments.map, '--map') or {'0': BALL}
+        names = _pairs(arguments.map or (), '--map') or {'0': BALL}
         boxes = BoxedImages(
             path,
             segmenter.probabilities,
@@ -245,24 +266,30 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _colors(arguments: argparse.Namespace, path: Path) -> dict[tuple[int, int, int], str]:
+def _classes(arguments: argparse.Namespace) -> ClassSet:
+    """Those that --classes names, else of the data set that is there already, else the four of soccer."""
+    if arguments.classes:
+        return classes_of(Path(arguments.classes))
+    folders = [Path(arguments.output)] if arguments.append else []
+    if arguments.images:
+        folders += [Path(arguments.images), Path(arguments.images).absolute().parent]
+    return next((classes_of(path / INDEX) for path in folders if (path / INDEX).is_file()), SOCCER)
+
+
+def _colors(arguments: argparse.Namespace, path: Path, classes: ClassSet) -> dict[tuple[int, int, int], str]:
     if arguments.colors:
         return parse_colors(arguments.colors)
-    if arguments.format == 'seglight':
-        return SEGLIGHT
-    for folder in (path, path.parent):
-        if (folder / 'labelmap.txt').is_file():
-            return read_labelmap(folder / 'labelmap.txt')
-    return {c.color: c.name for c in SOCCER}
+    return SEGLIGHT if arguments.format == 'seglight' else colors_beside(path, classes)
 
 
 def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
-    pairs = {}
+    pairs: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.rpartition('=')
         if not equals or not name or not value:
             raise ConfigurationError(f'{option} {text!r} must be NAME=CLASS')
-        pairs[name] = value
+        if pairs.setdefault(name, value) != value:
+            raise ConfigurationError(f'{option} maps {name} to both {pairs[name]} and {value}')
     return pairs
 
 

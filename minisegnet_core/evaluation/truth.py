@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.data.dataset import read_labels
-from minisegnet_core.errors import DatasetError, SourceError
+from minisegnet_core.data.importers.yolo import read_yolo
+from minisegnet_core.errors import SourceError
 
 Balls = tuple[BallTruth, ...]
 
@@ -80,7 +81,8 @@ class LabelFolder:
 
 
 class YoloBoxes:
-    """``<name>.txt``, a line a box: ``class cx cy w h``, relative to the image; an empty file means no ball.
+    """``<name>.txt``, a line a box: ``class cx cy w h``, relative to the image, or a YOLO outline, whose extent is
+    the box; an empty file means no ball.
 
     A ball's radius is a quarter of its box's width and height together, its centroid the box's centre: where a ball is
     hidden in part, that is the part's, and all boxes count as fully visible.
@@ -106,17 +108,11 @@ class YoloBoxes:
         if path is None:
             return None
         balls = []
-        for number, line in enumerate(path.read_text().splitlines(), 1):
-            if not line.strip():
-                continue
-            try:
-                kind, x, y, width, height = (float(part) for part in line.split()[:5])
-            except ValueError:
-                raise DatasetError(f'{path}, line {number}: not `class cx cy w h`') from None
-            if int(kind) == self._ball_class:
+        for box in read_yolo(path):
+            if box.category == self._ball_class:
                 # Pixel centres are at integers: the image's left border is at -1/2.
-                x, y = x * size[0] - 0.5, y * size[1] - 0.5
-                radius = (width * size[0] + height * size[1]) / 4
+                x, y = box.x * size[0] - 0.5, box.y * size[1] - 0.5
+                radius = (box.width * size[0] + box.height * size[1]) / 4
                 balls.append(BallTruth(x, y, radius, 1.0, x, y))
         return tuple(balls)
 

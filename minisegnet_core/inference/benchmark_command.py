@@ -68,9 +68,7 @@ def main(argv: Sequence[str], prog: str) -> int:
     if arguments.threads < 0 or arguments.duration <= 0 or arguments.count < 1:
         raise ConfigurationError('--threads must be 0 or more, --duration above 0, --count at least 1')
     threads = arguments.threads or default_threads()
-    for file in (arguments.json, arguments.plot):  # now, and not after minutes of measuring
-        if file not in (None, STANDARD_OUTPUT):
-            Path(file).parent.mkdir(parents=True, exist_ok=True)
+    _make_folders(arguments.json, arguments.plot)
 
     from minisegnet_core.inference import benchmark, benchmark_report, machine
     from minisegnet_core.inference.pictures import labelled_images
@@ -112,6 +110,13 @@ def main(argv: Sequence[str], prog: str) -> int:
     if arguments.plot:
         benchmark_report.plot(description, rows, Path(arguments.plot))
     return 0 if any('error' not in row for row in rows) else 1
+
+
+def _make_folders(*files: str | None) -> None:
+    """Makes the folders of what is to be written: now, and not after minutes of measuring."""
+    for file in files:
+        if file not in (None, STANDARD_OUTPUT):
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
 
 
 def _shipped() -> list[Path]:

@@ -44,15 +44,15 @@ def export_int8(
     Args:
         checkpoint: of :func:`save_checkpoint`.
         calibration: (H, W, 3) uint8 RGB images from which the ranges of the activations are taken; 30 or more.
-        validation: images with labels, on which float32 and int8 are compared; not the calibration's.
+        validation: images, at least one with labels, on which float32 and int8 are compared; not the calibration's.
         maximum_drop: of the mean IoU.
 
     Returns:
         What the comparison with the float32 export gave.
 
     Raises:
-        ModelError: the checkpoint cannot be read, nncf is missing, or int8 loses more than ``maximum_drop``; then
-        nothing is left at ``output``.
+        ModelError: the checkpoint cannot be read, no image has labels, nncf is missing, or int8 loses more than
+        ``maximum_drop``; then nothing is left at ``output``.
     """
     import onnx
     from onnx import helper
@@ -65,6 +65,10 @@ def export_int8(
     if not calibration:
         raise ModelError('there are no calibration images')
     model, record = load_checkpoint(checkpoint)
+    validation = list(validation)
+    if all(labels is None for _, labels in validation):  # quantizing takes minutes, and could not be judged
+        names = ', '.join(record.classes.names)
+        raise ModelError(f'there are no labelled images for the classes {names}: give --validation DATASET')
     network = network_to_onnx(model)
     quantized = quantize(network, calibration, record.preprocessing)
     whole = add_pre_and_postprocessing(network, record.preprocessing)

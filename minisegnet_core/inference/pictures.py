@@ -27,7 +27,7 @@ def labelled_images(source: str | Path | None, count: int, classes: ClassSet = S
 
     Args:
         source: a data set (its validation images), a folder of images (no labels), or None: the first scenes of the
-            frozen validation set, rendered here; their labels only where ``classes`` are the scenes' own.
+            frozen validation set, rendered here; their labels only where ``classes`` have the scenes' names.
         classes: of the model.
 
     Raises:
@@ -35,7 +35,7 @@ def labelled_images(source: str | Path | None, count: int, classes: ClassSet = S
         ModelError: the folder holds no images.
     """
     if source is None:
-        return [(image, labels if classes == SOCCER else None) for image, labels in rendered(count)]
+        return [(image, labels if classes.names == SOCCER.names else None) for image, labels in rendered(count)]
     folder = Path(source)
     if (folder / 'dataset.yaml').is_file():
         dataset = open_dataset(folder)

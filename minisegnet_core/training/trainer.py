@@ -110,7 +110,7 @@ class _Trainer:
         folder.adopt(gather(fabric, folder.state)[0])
         self.run_folder, state = folder, folder.state
         if fabric.is_global_zero and not state:
-            check_dataset(dataset, ('train', 'val'), self.reporter.reading)
+            self._tell_never_shown(**check_dataset(dataset, ('train', 'val'), self.reporter.reading))
         fabric.barrier()
         self.setup = Setup(config, dataset, fabric, self.reporter.message, self.reporter.reading, state)
         self.events = None
@@ -119,6 +119,17 @@ class _Trainer:
                 self.events = open_events(folder.events, len(folder.rows))
             except ModuleNotFoundError:
                 self.reporter.message(HINT)
+
+    def _tell_never_shown(self, train: Sequence[str], val: Sequence[str]) -> None:
+        """Names the classes that no label shows: a user may have reasons, so this is no error."""
+        learnt_only = [name for name in val if name not in train]
+        for kind, names, problem in (
+            ('training', train, 'the network cannot learn'),
+            ('validation', learnt_only, 'validation cannot judge'),
+        ):
+            if names:
+                them = 'it' if len(names) == 1 else 'them'
+                self.reporter.message(f'no {kind} label shows {", ".join(names)}: {problem} {them}')
 
     def run(self) -> TrainResult:
         """All stages, from the first epoch not yet done."""

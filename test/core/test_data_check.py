@@ -1,7 +1,9 @@
 """A data set is looked through before hours are spent on it; splits go by group and stay."""
 
+import json
 import os
 import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -42,6 +44,28 @@ def test_a_good_data_set_is_opened_once(root):
     assert looked_at(root) == []
     os.utime(root / 'labels/n2.png', ns=(5, 5))
     assert looked_at(root) == ['n2']
+
+
+def test_classes_that_no_label_shows_are_told_by_split_also_of_files_not_opened_again(root):
+    labels = np.zeros((40, 48), np.uint8)
+    labels[30:, 2] = 2
+    labels[:2] = 255
+    cv2.imwrite(str(root / 'labels/n4.png'), labels)
+    dataset = open_dataset(root)
+    expected = {'train': ('ball', 'line'), 'val': ('ball',)}
+    assert [check_dataset(dataset), check_dataset(dataset)] == [expected, expected]
+    assert looked_at(root) == []
+    absent = replace(dataset, absent={'ball': 'field'})
+    assert check_dataset(absent) == {'train': ('line',), 'val': ()}
+
+
+def test_records_of_older_versions_are_not_believed(root):
+    looked_at(root)
+    record = root / check.RECORD
+    older = {name: entry['state'] for name, entry in json.loads(record.read_text()).items()}
+    record.write_text(json.dumps(older))
+    assert len(looked_at(root)) == 6
+    assert looked_at(root) == []
 
 
 def damage_no_label(root):

@@ -2,6 +2,8 @@
 
 import errno
 import re
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -10,7 +12,7 @@ import yaml
 
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.classes import ClassSet, SegmentationClass
-from minisegnet_core.data.dataset import open_dataset
+from minisegnet_core.data.dataset import open_dataset, read_labels
 from minisegnet_core.data.writer import DatasetWriter
 from minisegnet_core.errors import DatasetError
 
@@ -94,6 +96,38 @@ def test_wrong_label_files_are_named(root, labels, message):
         cv2.imwrite(str(path), labels)
     with pytest.raises(DatasetError, match=message):
         open_dataset(root).split('train')[0].read()
+
+
+def write_png(path, bits, color_type, palette=b''):
+    """A PNG of 41 x 30 pixels, all of id 1, in grey (0) or with a palette (3)."""
+
+    def chunk(kind, data):
+        return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+
+    header = struct.pack('>IIBBBBB', 41, 30, bits, color_type, 0, 0, 0)
+    row = np.packbits(np.tile([0] * (bits - 1) + [1], 41).astype(np.uint8)).tobytes()
+    chunks = [chunk(b'IHDR', header), chunk(b'PLTE', palette) if palette else b'']
+    chunks += [chunk(b'IDAT', zlib.compress((b'\0' + row) * 30)), chunk(b'IEND', b'')]
+    path.write_bytes(b'\x89PNG\r\n\x1a\n' + b''.join(chunks))
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4])
+def test_grey_labels_of_fewer_than_eight_bits_are_refused(tmp_path, bits):
+    path = tmp_path / 'a.png'
+    write_png(path, bits, 0)
+    assert cv2.imread(str(path), cv2.IMREAD_UNCHANGED).max() == 255 // (2**bits - 1)  # what would be read, not 1
+    with pytest.raises(DatasetError, match=rf'a\.png has {bits}-bit grey.*save it with 8 bits'):
+        read_labels(path)
+    write_png(path, 8, 0)
+    assert np.array_equal(read_labels(path, (30, 41)), np.ones((30, 41)))
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4, 8])
+def test_labels_with_a_palette_are_refused_as_the_colours_they_are_read_as(tmp_path, bits):
+    path = tmp_path / 'a.png'
+    write_png(path, bits, 3, bytes([0, 0, 0, 1, 1, 1]))
+    with pytest.raises(DatasetError, match=r'one channel of 8-bit class ids; it is uint8 \(30, 41, 3\)'):
+        read_labels(path)
 
 
 def test_damaged_annotation_is_named_by_line(root):

@@ -9,7 +9,9 @@ from minisegnet_core.classes import IGNORE, SOCCER
 from minisegnet_core.data.dataset import open_dataset, read_labels, write_image
 from minisegnet_core.data.import_command import main
 from minisegnet_core.data.importers.boxes import Box, BoxedImages, read_boxes, weak_labels
+from minisegnet_core.data.importers.yolo import YoloBox, read_yolo
 from minisegnet_core.errors import ConfigurationError, DatasetError, SourceError
+from minisegnet_core.evaluation.truth import YoloBoxes
 
 BACKGROUND, BALL, LINE, FIELD = range(4)
 
@@ -114,10 +116,32 @@ def test_what_is_wrong_in_a_file_of_boxes_is_told_with_its_line(tmp_path):
     file = tmp_path / 'a.txt'
     file.write_text('0 0.5 0.5 0.1 0.2\n\n3 0.5 0.5 0.1 0.2\n')
     assert read_boxes(file, {0: BALL}) == [Box(BALL, 0.5, 0.5, 0.1, 0.2)]
-    for line in ('ball 0.5 0.5 0.1 0.1', '0 0.5 0.5 0.1', '0 320 240 20 20', '0 0.5 0.5 0 0.1', '0 nan 0.5 0.1 0.1'):
+    for line in (
+        'ball 0.5 0.5 0.1 0.1',
+        '0 0.5 0.5 0.1',
+        '0 320 240 20 20',
+        '0 0.5 0.5 0 0.1',
+        '0 nan 0.5 0.1 0.1',
+        '0.5 0.5 0.5 0.1 0.1',
+        '0 0.5 0.5 0.1 0.1 7',  # no confidence
+        '0 0.1 0.1 0.2 0.1 0.2 0.2 0.3',  # an outline lacks a number
+        '0 0.1 0.1 0.1 0.2 0.1 0.3',  # an outline without area
+    ):
         file.write_text(f'0 0.5 0.5 0.1 0.2\n{line}\n')
         with pytest.raises(DatasetError, match=r'a\.txt, line 2: .* must be a class number'):
             read_boxes(file, {0: BALL})
+
+
+def test_outlines_are_read_as_the_boxes_around_them_by_importer_and_evaluation(tmp_path):
+    file = tmp_path / 'a.txt'
+    file.write_text('\ufeff0 0.25 0.5 0.5 0.75 0.75 0.5 0.5 0.25\n0 0.5 0.5 0.5 0.25 0.9\n', encoding='utf-8')
+    assert read_yolo(file) == [YoloBox(0, 0.5, 0.5, 0.5, 0.5), YoloBox(0, 0.5, 0.5, 0.5, 0.25)]
+    assert read_boxes(file, {0: BALL}) == [Box(BALL, 0.5, 0.5, 0.5, 0.5), Box(BALL, 0.5, 0.5, 0.5, 0.25)]
+    balls = YoloBoxes(tmp_path).take('a', None, (64, 32), None, BALL)
+    assert [(ball.x, ball.y, ball.radius) for ball in balls] == [(31.5, 15.5, 12.0), (31.5, 15.5, 10.0)]
+    file.write_text('0 0.1 0.1 0.2 0.1 0.2 0.2 0.3\n')
+    with pytest.raises(DatasetError, match=r'a\.txt, line 1: .* must be a class number'):
+        YoloBoxes(tmp_path).take('a', None, (64, 32), None, BALL)
 
 
 def source(root):

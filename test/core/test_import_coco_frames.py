@@ -113,6 +113,27 @@ def test_coco_faults_are_named(tmp_path, changes, names, error, message):
         Coco(coco(tmp_path, [box(3, 0, 0, 5, 5)], changes), SOCCER, names=names)
 
 
+def test_a_coco_file_of_images_of_another_size_is_refused(tmp_path):
+    listed = {'images': [{'id': 7, 'file_name': 'a.jpg', 'width': 80, 'height': 60}]}
+    source = Coco(coco(tmp_path, [box(1, 0, 0, 5, 5)], listed), SOCCER)
+    with pytest.raises(DatasetError, match=r'images/a\.jpg is 40x30, but .*annotations\.json says 80x60'):
+        next(iter(source)).read()
+    unsized = {'images': [{'id': 7, 'file_name': 'a.jpg'}]}
+    assert next(iter(Coco(coco(tmp_path, [box(1, 0, 0, 5, 5)], unsized), SOCCER))).read().labels[2, 2] == 3
+
+
+@pytest.mark.parametrize('folder', ['images', 'val2017', '.'])
+def test_images_beside_the_folder_of_annotations_are_found(tmp_path, folder):
+    root = coco(tmp_path, [box(1, 0, 0, 5, 5)])
+    for below in ('annotations', 'train2017', folder):
+        (root / below).mkdir(exist_ok=True)
+    (root / 'annotations.json').rename(root / 'annotations/instances_default.json')
+    (root / 'images/a.jpg').rename(root / folder / 'a.jpg')
+    for source in (root, root / 'annotations/instances_default.json'):
+        (entry,) = Coco(source, SOCCER)
+        assert entry.image_file == root / folder / 'a.jpg'
+
+
 @pytest.mark.parametrize(
     ('segmentation', 'message'),
     [

@@ -174,6 +174,16 @@ def test_absent_is_set_or_taken_from_the_format(source, run, tmp_path):
     assert open_dataset(tmp_path / 'out2').absent == {'ball': 'field'}
 
 
+def test_options_that_are_repeated_add_up(source, run, tmp_path):
+    colors = [word for color in COLORS[1:] for word in ('--colors', color)]
+    groups = ['--group-pattern', '^([a-z]+)_', '--val-groups', 'lab', '--val-groups', 'final', '--test-groups', 'hall']
+    run(source, '--format', 'masks', *colors, *groups, '--absent', 'ball=field', '--absent', 'line=field')
+    assert names(tmp_path / 'out') == {'val': ['final_1', 'lab_1'], 'test': ['hall_1', 'hall_2']}
+    assert open_dataset(tmp_path / 'out').absent == {'ball': 'field', 'line': 'field'}
+    told = run(source, '--format', 'coco', '--map', '0=ball', '--map', '0=field', code=2)
+    assert '--map maps 0 to both ball and field' in told
+
+
 def test_own_data_sets_are_split_anew_or_merged(run, tmp_path):
     image, labels = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
     with DatasetWriter(tmp_path / 'leaky') as writer:

@@ -80,6 +80,15 @@ def test_labelmap_round_trip(tmp_path):
     (tmp_path / 'labelmap.txt').write_text('# name:color\nball:1,2\n')
     with pytest.raises(DatasetError, match='line 2'):
         read_labelmap(tmp_path / 'labelmap.txt')
+    (tmp_path / 'labelmap.txt').write_text('ball:1,2,3::\nline:1,2,3::\n')
+    with pytest.raises(DatasetError, match='line 2: 1,2,3 stands for both ball and line'):
+        read_labelmap(tmp_path / 'labelmap.txt')
+
+
+@pytest.mark.parametrize(('encoding', 'comment'), [('latin-1', '# Étiquettes für alle'), ('utf-8-sig', '# label')])
+def test_labelmaps_of_other_encodings_are_read(tmp_path, encoding, comment):
+    (tmp_path / 'labelmap.txt').write_text(f'{comment}\nball:1,2,3::\n', encoding=encoding)
+    assert read_labelmap(tmp_path / 'labelmap.txt') == {(1, 2, 3): 'ball'}
 
 
 # Folders of masks

@@ -1,6 +1,7 @@
 """int8: one self-describing file that both runtimes take, kept only if it is accurate; comparison of two models."""
 
 import json
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
@@ -14,9 +15,9 @@ pytest.importorskip('openvino', reason='int8 is for OpenVINO')
 from exported import exported, network_to_onnx, picture
 
 from minisegnet_core.ball import Ball
-from minisegnet_core.classes import SOCCER
+from minisegnet_core.classes import SOCCER, ClassSet
 from minisegnet_core.errors import ModelError
-from minisegnet_core.inference import export, int8
+from minisegnet_core.inference import export, int8, pictures
 from minisegnet_core.inference.agreement import compare
 from minisegnet_core.inference.onnx_metadata import classes_of, is_int8, read_metadata
 from minisegnet_core.inference.segmenter import Segmentation, Segmenter
@@ -94,6 +95,24 @@ def test_a_drop_beyond_the_bound_is_refused_and_leaves_nothing(quantized, tmp_pa
     with pytest.raises(ModelError, match=r'more than --max-drop -1; it was not kept'):
         int8.export_int8(exported()[0], tmp_path / 'bad.onnx', images[:1], [(images[0], labels)], -1.0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_images_without_labels_are_refused_before_the_minutes_of_quantizing(tmp_path, monkeypatch):
+    checkpoint, image = exported()[0], picture(*SIZE)
+    monkeypatch.setattr(int8, 'quantize', None)
+    monkeypatch.setattr(export, 'network_to_onnx', None)
+    message = 'no labelled images for the classes background, ball, line, field: give --validation DATASET'
+    with pytest.raises(ModelError, match=message):
+        int8.export_int8(checkpoint, tmp_path / 'x.onnx', [image], [(image, None)])
+
+
+def test_rendered_labels_are_for_classes_of_their_names_in_whatever_colours(monkeypatch):
+    scene = picture(*SIZE), np.full((SIZE[1], SIZE[0]), 3, np.uint8)
+    monkeypatch.setattr(pictures, 'rendered', lambda count: [scene] * count)
+    recolored = ClassSet(tuple(replace(c, color=(index, 9, 9)) for index, c in enumerate(SOCCER)))
+    assert [labels is scene[1] for _, labels in pictures.labelled_images(None, 2, recolored)] == [True, True]
+    others = ClassSet((SOCCER.classes[0], replace(SOCCER.classes[1], name='goal')))
+    assert [labels for _, labels in pictures.labelled_images(None, 2, others)] == [None, None]
 
 
 def test_wrong_use_is_told():

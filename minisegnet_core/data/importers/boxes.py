@@ -23,7 +23,8 @@ from minisegnet_core.classes import BALL, FIELD, IGNORE, LINE, ClassSet
 from minisegnet_core.data.dataset import read_image
 from minisegnet_core.data.importers.balls import balls_of_labels
 from minisegnet_core.data.importers.entry import Content, Entry, checked_longest_side, image_files, safe_name, shrunk
-from minisegnet_core.errors import ConfigurationError, DatasetError, SourceError
+from minisegnet_core.data.importers.yolo import read_yolo
+from minisegnet_core.errors import ConfigurationError, SourceError
 from minisegnet_core.geometry import STRIDE
 
 Probabilities = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -210,31 +211,17 @@ def _paint_ball(labels: NDArray[np.uint8], corners: tuple[int, int, int, int], b
 
 
 def read_boxes(path: Path, ids: Mapping[int, int]) -> list[Box]:
-    """The boxes of a YOLO label file: lines of ``class x y width height``, the last four as shares of the image's size.
+    """The boxes of a YOLO label file, outlines by their extent.
 
     Args:
         ids: of YOLO's class number: our id. Boxes of other numbers are left out.
 
     Raises:
-        DatasetError: a line is not of this form.
+        DatasetError: a line is no box and no outline; see :func:`read_yolo`.
     """
-    boxes = []
-    for number, line in enumerate(path.read_text(encoding='utf-8', errors='replace').splitlines(), 1):
-        words = line.split()
-        if not words:
-            continue
-        try:
-            category = int(words[0])
-            x, y, width, height = (float(word) for word in words[1:5])
-        except ValueError:
-            category, x, y, width, height = -1, 0.0, 0.0, 0.0, 0.0
-        if category < 0 or not (0 <= x <= 1 and 0 <= y <= 1 and 0 < width <= 1 and 0 < height <= 1):
-            raise DatasetError(
-                f'{path}, line {number}: {line.strip()[:60]!r} must be a class number and x y width height from 0 to 1'
-            )
-        if category in ids:
-            boxes.append(Box(ids[category], x, y, width, height))
-    return boxes
+    return [
+        Box(ids[box.category], box.x, box.y, box.width, box.height) for box in read_yolo(path) if box.category in ids
+    ]
 
 
 def _box_file(image: Path) -> Path | None:

@@ -26,7 +26,6 @@ from minisegnet_core.data.importers.entry import (
     Content,
     Entry,
     annotations_beside,
-    first_folder,
     listed,
     safe_name,
 )
@@ -50,7 +49,7 @@ class Coco:
         classes: of the ids.
         names: category names to class names or ``ignore``; a category named like a class needs no entry.
         rest: class of what is not covered, or ``ignore``.
-        images: folder of the images.
+        images: folder of the images; None: looked for beside the JSON file, and beside its folder ``annotations``.
 
     Raises:
         SourceError: there is no JSON file, or several.
@@ -75,6 +74,7 @@ class Coco:
             content = json.loads(self.path.read_text())
             categories = {entry['id']: str(entry['name']) for entry in content['categories']}
             files = {entry['id']: str(entry['file_name']) for entry in content['images']}
+            sizes = {entry['id']: _size(entry) for entry in content['images']}
             by_image: dict[Any, list[Annotation]] = {image: [] for image in files}
             for annotation in content['annotations']:
                 by_image[annotation['image_id']].append(annotation)
@@ -82,12 +82,14 @@ class Coco:
             raise DatasetError(f'{self.path} is not laid out like COCO: {error!r}') from error
         used = {annotation['category_id'] for annotations in by_image.values() for annotation in annotations}
         self.ids = self._category_ids(categories, used, names or {})
-        folder = images or first_folder(self.path.parent, IMAGE_FOLDERS, 'images')
+        folder = images or _image_folder(self.path, next(iter(files.values()), ''))
         self.known = annotations_beside(folder)
-        self.images = [(folder / name, by_image[image]) for image, name in files.items()]
-        missing = [path for path, _ in self.images if not path.is_file()]
+        self.images = [(folder / name, sizes[image], by_image[image]) for image, name in files.items()]
+        missing = [path for path, _, _ in self.images if not path.is_file()]
         if missing:
-            raise DatasetError(f'{len(missing)} images of {self.path} are missing: {listed(missing)}')
+            raise DatasetError(
+                f'{len(missing)} images of {self.path} are missing: {listed(missing)}; name their folder with --images'
+            )
 
     def _id(self, name: str) -> int:
         label = IGNORE if name == IGNORE_NAME else self.classes.id_of(name)
@@ -119,7 +121,8 @@ class Coco:
         if without:
             raise DatasetError(
                 f'{self.path}: no class for the categories {listed(sorted(without), 20)}; map each, '
-                f"such as --map 'sports ball=ball' --map robot=background"
+                "such as --map 'sports ball=ball' --map robot=background, or name a dataset.yaml with such classes in "
+                '--classes'
             )
         return ids
 
@@ -127,15 +130,20 @@ class Coco:
         return len(self.images)
 
     def __iter__(self) -> Iterator[Entry]:
-        for path, segments in self.images:
+        for path, size, segments in self.images:
             copied = path if path.suffix.lower() in COPIED else None
             known = self.known.get(path.stem, {})
-            read = partial(self._read, path, segments)
+            read = partial(self._read, path, size, segments)
             yield Entry(safe_name(path.stem), read, known.get('group'), known.get('stamp'), None, copied, self.path)
 
-    def _read(self, path: Path, annotations: Sequence[Annotation]) -> Content:
+    def _read(self, path: Path, size: tuple[int, int] | None, annotations: Sequence[Annotation]) -> Content:
         image = read_image(path)
         shape = image.shape[0], image.shape[1]
+        if size is not None and size != shape[::-1]:  # polygons would be painted at the wrong place, in silence
+            raise DatasetError(
+                f'{path} is {shape[1]}x{shape[0]}, but {self.path} says {size[0]}x{size[1]}: its segmentations were '
+                'drawn on images of that size; name their folder with --images'
+            )
         labels = np.full(shape, self.rest, np.uint8)
         notes: Counter[str] = Counter()
         for annotation in sorted(annotations, key=lambda entry: self.ids[entry['category_id']][1]):
@@ -162,6 +170,23 @@ def _json_file(source: Path) -> Path:
     if len(files) != 1:
         raise SourceError(f'{source} holds {len(files)} JSON files, not one; name it: {listed(files) or "none"}')
     return files[0]
+
+
+def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(width, height) in pixels of an image as the JSON file tells it, or None where it does not."""
+    width, height = entry.get('width'), entry.get('height')
+    return (int(width), int(height)) if width and height else None
+
+
+def _image_folder(path: Path, name: str) -> Path:
+    """The first folder beside a JSON file that holds the image ``name``; else the first one, of which errors tell.
+
+    Label tools put the file into a folder ``annotations`` of its own.
+    """
+    parent = path.absolute().parent
+    roots = [parent.parent, parent] if parent.name == 'annotations' else [path.parent]
+    folders = [root / below for root in roots for below in IMAGE_FOLDERS if (root / below).is_dir()]
+    return next((folder for folder in folders if (folder / name).is_file()), folders[0])
 
 
 def segmentation_mask(segmentation: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -16,10 +16,11 @@ from minisegnet_core.errors import ConfigurationError, DatasetError
 Color = tuple[int, int, int]
 
 NEAR = 40.0
-"""Distance in RGB up to which a colour counts as the mapped one (JPEG, rounding)."""
+"""Distance in RGB up to which a colour counts as the mapped one (JPEG, rounding); less where mapped ones are close."""
 BORDER = 2
 """Pixels up to which a blend of colours may lie from the classes it is blended of."""
 IGNORE_NAME = 'ignore'
+LABELMAP = 'labelmap.txt'
 
 
 class ColorMap:
@@ -29,6 +30,9 @@ class ColorMap:
     takes the nearest colour among those within two pixels of it, so that a blend of green and red does not become a
     third class that happens to be painted brown. What is near no colour and near no border is unknown: ignored, and
     counted.
+
+    Near is within ``NEAR``, and within less than half the distance of the two closest colours, so that none passes for
+    another. Greys that are neighbours, as ids are, thus count exactly, and between ids there are no blends.
 
     Args:
         colors: RGB to the class's name, or ``ignore``.
@@ -47,11 +51,16 @@ class ColorMap:
             label = IGNORE if name == IGNORE_NAME else classes.id_of(name)
             if label is None:
                 raise ConfigurationError(
-                    f'the colour map names {name!r}, which is neither a class ({", ".join(classes.names)}) nor ignore'
+                    f'the colour map names {name!r}, which is neither a class ({", ".join(classes.names)}) nor '
+                    'ignore; --classes dataset.yaml takes other classes'
                 )
             ids.append(label)
         self._ids = np.array(ids, np.uint8)  # (K,)
         self._palette = np.array(list(colors), np.float32)  # (K, 3)
+        apart = np.linalg.norm(self._palette[:, None] - self._palette, axis=2)  # (K, K)
+        closest = float(apart[apart > 0].min(initial=np.inf))
+        self._near = min(NEAR, 0.49 * closest)
+        self._are_ids = closest < 2 and all(len(set(color)) == 1 for color in colors)
 
     def labels(self, mask: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Counter[str]]:
         """Ids of a painted label image, and how many pixels were blended or unknown.
@@ -69,14 +78,14 @@ class ColorMap:
         unpacked = np.stack([values >> 16, values >> 8 & 255, values & 255], -1).astype(np.float32)  # (N, 3)
         distances = np.linalg.norm(unpacked[:, None] - self._palette, axis=2)  # (N, K)
         nearest = distances.argmin(axis=1)
-        certain = distances.min(axis=1) <= NEAR
+        certain = distances.min(axis=1) <= self._near
         index = inverse.reshape(packed.shape)
         painted = np.where(certain, nearest, -1)[index]  # (H, W) colour or -1
         labels = self._ids[painted.clip(0)]
         labels[painted < 0] = IGNORE
         counts: Counter[str] = Counter()
         if (painted < 0).any():
-            rest = self._blend(labels, painted, distances, index)
+            rest = painted < 0 if self._are_ids else self._blend(labels, painted, distances, index)
             counts['blended'] = int((painted < 0).sum() - rest.sum())
             unknown, number = np.unique(packed[rest], return_counts=True)
             counts['unknown'] = int(rest.sum())
@@ -139,10 +148,11 @@ def read_labelmap(path: Path) -> dict[Color, str]:
     """Colours of a ``labelmap.txt``, as label tools write it: a line ``name:r,g,b:parts:actions`` for each class.
 
     Raises:
-        DatasetError: the file cannot be read, or a line is wrong.
+        DatasetError: the file cannot be read, a line is wrong, or a colour stands for two names.
     """
     try:
-        lines = path.read_text().splitlines()
+        # A byte-order mark is none of the text, and a comment in another encoding does no harm.
+        lines = path.read_text(encoding='utf-8-sig', errors='replace').splitlines()
     except OSError as error:
         raise DatasetError(f'{path} could not be read: {error.strerror}') from error
     colors: dict[Color, str] = {}
@@ -153,7 +163,24 @@ def read_labelmap(path: Path) -> dict[Color, str]:
         rgb = _color(color)
         if rgb is None:
             raise DatasetError(f'{path}, line {number}: {line!r} is not name:r,g,b:parts:actions')
-        colors[rgb] = name.strip()
+        if colors.setdefault(rgb, name.strip()) != name.strip():
+            raise DatasetError(f'{path}, line {number}: {color} stands for both {colors[rgb]} and {name.strip()}')
+    return colors
+
+
+def colors_beside(root: Path, classes: ClassSet) -> dict[Color, str]:
+    """Colours of the ``labelmap.txt`` in a folder or its parent; where there is none, those of the classes.
+
+    Raises:
+        DatasetError: it cannot be used.
+        ConfigurationError: two classes have the same colour.
+    """
+    for folder in (root, root.parent):
+        if (folder / LABELMAP).is_file():
+            return read_labelmap(folder / LABELMAP)
+    colors = {c.color: c.name for c in classes}
+    if len(colors) < len(classes):
+        raise ConfigurationError('two classes have the same colour, which does not tell them apart; give --colors')
     return colors
 
 

@@ -6,9 +6,29 @@ from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 
+import yaml
+
+from minisegnet_core.classes import ClassSet
 from minisegnet_core.data.dataset import Sample, open_dataset
 from minisegnet_core.data.importers.entry import Content, Entry, listed
-from minisegnet_core.errors import DatasetError
+from minisegnet_core.errors import ConfigurationError, DatasetError
+
+INDEX = 'dataset.yaml'
+
+
+def classes_of(index: Path) -> ClassSet:
+    """The classes that a ``dataset.yaml``, or a file with its ``classes`` alone, lists.
+
+    Raises:
+        DatasetError: it cannot be read, or lists no classes.
+    """
+    try:
+        return ClassSet.from_list(yaml.safe_load(index.read_text(encoding='utf-8'))['classes'])
+    except OSError as error:
+        raise DatasetError(f'{index} could not be read: {error.strerror}') from error
+    except (KeyError, TypeError, ValueError, yaml.YAMLError, ConfigurationError) as error:
+        missing = f'it has no {error}' if isinstance(error, KeyError) else error
+        raise DatasetError(f'{index} tells no classes: {missing}') from error
 
 
 class OwnFormat:
