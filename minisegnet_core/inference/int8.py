@@ -102,6 +102,8 @@ def quantize(network: onnx.ModelProto, images: Images, preprocessing: Preprocess
     The choices were measured, see docs/inference.md: activations whose ranges leave out outliers lose about half as
     much accuracy as with their extremes; weights of seven bits lose less than weights of eight on CPUs whose
     instructions saturate the sum of two products (AVX2).
+    The first convolution stays as it is: a dark image differs from black by few grey levels, and as black is far from
+    zero once it is normalised, errors of the weights weigh more than the picture.
 
     Raises:
         ModelError: nncf is not installed.
@@ -126,12 +128,19 @@ def quantize(network: onnx.ModelProto, images: Images, preprocessing: Preprocess
         subset_size=len(images),
         # Asymmetric activations: their ranges begin at zero after each ReLU, and half a symmetric range would be lost.
         preset=nncf.QuantizationPreset.MIXED,
+        ignored_scope=nncf.IgnoredScope(names=_first_convolutions(network)),
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             overflow_fix=nncf.OverflowFix.ENABLE,
             activations_range_estimator_params=RangeEstimatorParametersSet.MEAN_NO_OUTLIERS_MINMAX,
         ),
     )
     return quantized
+
+
+def _first_convolutions(network: onnx.ModelProto) -> list[str]:
+    """Names of the convolutions of the image itself."""
+    image = network.graph.input[0].name
+    return [node.name for node in network.graph.node if node.op_type == 'Conv' and node.input[0] == image]
 
 
 def _write(

@@ -70,6 +70,17 @@ def test_int8_is_read_back_from_the_kernels_and_gives_nearly_the_same_labels(qua
     assert sum('i8' in kernel.lower() for kernel in kernels) >= 20
 
 
+def test_the_image_itself_is_not_quantized(quantized):
+    """Of dark images little else would be left."""
+    graph = quantized[3].graph
+    made_by = {output: node.op_type for node in graph.node for output in node.output}
+    first, *others = [node for node in graph.node if node.op_type == 'Conv']
+    assert first.input[0] == graph.input[0].name
+    assert first.input[1] in {weights.name for weights in graph.initializer}
+    assert len(others) >= 20
+    assert {made_by.get(name) for node in others for name in node.input[:2]} == {'DequantizeLinear'}
+
+
 def test_onnx_runtime_takes_the_same_file(quantized):
     pytest.importorskip('onnxruntime')
     output, _, images, _ = quantized
