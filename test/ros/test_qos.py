@@ -97,8 +97,8 @@ def test_wrong_overrides_are_told_at_the_start(fake, policies, text):
         SegmentNode(fake, parameter_overrides=qos('/image', 'subscription', **policies))
 
 
-def test_overrides_of_topics_that_are_none_are_told(spin, fake, capfd):
-    spin(
+def test_overrides_of_topics_that_are_none_are_told(spin, wait, fake, capfd):
+    node = spin(
         SegmentNode(
             fake,
             parameter_overrides=[
@@ -108,6 +108,7 @@ def test_overrides_of_topics_that_are_none_are_told(spin, fake, capfd):
             ],
         )
     )
+    wait(lambda: node._state_machine.current_state[1] == 'active')  # it is told on the way there
     said = [line for line in capfd.readouterr().err.splitlines() if 'has no effect' in line]
     assert len(said) == 1
     assert 'this node has no such topic (/nowhere/label_image.publisher)' in said[0]
