@@ -8,6 +8,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
+from minisegnet_ros.switches import SWITCH, TRUE
 
 PACKAGE = 'minisegnet_ros'
 
@@ -33,8 +34,6 @@ FLAGS = {
     'overlay': 'write a video',
     'write_bag': 'write the results as a bag',
 }
-TRUE = ('true', '1', 'yes', 'on')
-SWITCH = ['true', 'false', 'True', 'False', '1', '0', 'yes', 'no', 'on', 'off']
 
 
 def command_line(value):
@@ -43,7 +42,7 @@ def command_line(value):
     for name in OPTIONS:
         if value[name]:
             words += [f'--{name.replace("_", "-")}', value[name]]
-    return words + [f'--{name.replace("_", "-")}' for name in FLAGS if value[name].lower() in TRUE]
+    return words + [f'--{name.replace("_", "-")}' for name in FLAGS if value[name] in TRUE]
 
 
 def start(context):

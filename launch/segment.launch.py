@@ -12,6 +12,7 @@ from launch_ros.actions import Node
 
 from launch import LaunchDescription
 from minisegnet_ros.environment import large_images_environment
+from minisegnet_ros.switches import SWITCH, TRUE
 
 PACKAGE = 'minisegnet_ros'
 
@@ -22,8 +23,6 @@ PARAMETERS = {
     'network_size': 'native, half or WIDTHxHEIGHT',
     'image_transport': 'raw or compressed',
 }
-TRUE = ('true', '1', 'yes', 'on')
-SWITCH = ['true', 'false', 'True', 'False', '1', '0', 'yes', 'no', 'on', 'off']
 
 # What the RViz configuration shows; under a namespace these topics have other names.
 SHOWN = ('overlay/image', 'ball_mask', 'line_mask', 'field_mask')
@@ -34,7 +33,7 @@ def start(context):
     value = {name: LaunchConfiguration(name).perform(context) for name in context.launch_configurations}
     if not os.path.isfile(value['params_file']):  # launch_ros would warn, and start the node without it
         raise ValueError(f'there is no params_file {value["params_file"]}')
-    sim_time = [{'use_sim_time': value['use_sim_time'].lower() in TRUE}] if value['use_sim_time'] else []
+    sim_time = [{'use_sim_time': value['use_sim_time'] in TRUE}] if value['use_sim_time'] else []
     parameters = [value['params_file'], *sim_time]
     # One by one and as text: a model called `1` is no number.
     parameters += [{name: value[name]} for name in PARAMETERS if value[name]]
@@ -50,12 +49,12 @@ def start(context):
             parameters=parameters,
             remappings=[('image', value['image']), ('camera_info', camera_info)],
             arguments=['--ros-args', '--log-level', value['log_level']],
-            respawn=value['respawn'].lower() in TRUE,
+            respawn=value['respawn'] in TRUE,
             respawn_delay=2.0,
             output='screen',
         )
     ]
-    if value['overlay'].lower() in TRUE:
+    if value['overlay'] in TRUE:
         namespace = value['namespace'].strip('/')
         prefix = f'/{namespace}/segment' if namespace else '/segment'
         nodes.append(
