@@ -136,4 +136,4 @@ model: $(VENV)/.setup-test
 	$(call DRAWN,runs/deep,msl,800,msl_,$(DATES))
 	$(call TRAIN,model_fourteenth,deep,model,$(call FROM,thirteenth))
 	@$(RUN) $(BIN)/minisegnet export runs/model/best.safetensors --output models/minisegnet.onnx --half-checkpoint
-	@$(RUN) $(BIN)/minisegnet export models/minisegnet.safetensors --output models/minisegnet_int8.onnx --int8 --validation-images 500
+	@$(RUN) $(BIN)/minisegnet export models/minisegnet.safetensors --output models/minisegnet_int8.onnx --int8

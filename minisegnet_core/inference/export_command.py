@@ -10,14 +10,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from tqdm import tqdm
+
+from minisegnet_core.classes import SOCCER
 from minisegnet_core.cli import command
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.inference.int8 import MAXIMUM_DROP
 
 CHECK_IMAGES = 8
 """Images taken of --check-images, and scenes rendered where none are given."""
+
+VALIDATION_IMAGES = 500
+"""To judge int8 by: in 100 scenes one near wall weighs more than all that int8 may lose (docs/inference.md)."""
 
 
 @command
@@ -54,7 +61,12 @@ def main(argv: Sequence[str], prog: str) -> int:
         default=None,
         help='data set on which float32 and int8 are compared (default: that of --calibration, else rendered scenes)',
     )
-    int8.add_argument('--validation-images', type=int, default=100, help='how many of them (default: 100)')
+    int8.add_argument(
+        '--validation-images',
+        type=int,
+        default=VALIDATION_IMAGES,
+        help=f'how many of them (default: {VALIDATION_IMAGES}, or all where there are fewer)',
+    )
     int8.add_argument(
         '--max-drop', type=float, default=MAXIMUM_DROP, help=f'mean IoU it may lose (default: {MAXIMUM_DROP:g})'
     )
@@ -92,18 +104,22 @@ def _export_int8(arguments: argparse.Namespace, checkpoint: Path, output: Path) 
     if arguments.calibration_images < 1 or arguments.validation_images < 1:
         raise ConfigurationError('--calibration-images and --validation-images must be at least 1')
     from minisegnet_core.checkpoint import load_checkpoint
-    from minisegnet_core.inference.int8 import export_int8
+    from minisegnet_core.inference.int8 import export_int8, no_labels
     from minisegnet_core.inference.pictures import calibration_images, labelled_images
 
     classes = load_checkpoint(checkpoint)[1].classes  # a missing checkpoint is told before anything is rendered
     source = arguments.calibration
     labelled = arguments.validation or (source if source and (Path(source) / 'dataset.yaml').is_file() else None)
+    if labelled is None and classes.names != SOCCER.names:  # the scenes to be rendered show none of them
+        raise no_labels(classes)
+    render = partial(tqdm, desc='render', unit='scene', leave=False)
     agreement = export_int8(
         checkpoint,
         output,
-        calibration_images(source, arguments.calibration_images),
-        labelled_images(labelled, arguments.validation_images, classes),
+        calibration_images(source, arguments.calibration_images, render),
+        labelled_images(labelled, arguments.validation_images, classes, render),
         arguments.max_drop,
+        partial(tqdm, desc='compare with float32', unit='image', leave=False),
     )
     print(
         f'{output} ({output.stat().st_size / 1e6:.1f} MB): mean IoU {agreement.mean_iou:.4f}, float32 '

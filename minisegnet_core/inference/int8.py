@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minisegnet_core.classes import ClassSet
 from minisegnet_core.errors import ModelError
 from minisegnet_core.inference.agreement import Agreement, LabelledPair, compare
+from minisegnet_core.inference.pictures import Progress
 from minisegnet_core.inference.segmenter import Segmenter
 from minisegnet_core.preprocessing import Preprocessing
 
@@ -38,6 +40,7 @@ def export_int8(
     calibration: Images,
     validation: Iterable[LabelledPair],
     maximum_drop: float = MAXIMUM_DROP,
+    progress: Progress = iter,
 ) -> Agreement:
     """Writes ``output`` and keeps it only if it is accurate enough.
 
@@ -46,6 +49,7 @@ def export_int8(
         calibration: (H, W, 3) uint8 RGB images from which the ranges of the activations are taken; 30 or more.
         validation: images, at least one with labels, on which float32 and int8 are compared; not the calibration's.
         maximum_drop: of the mean IoU.
+        progress: wraps the images that are compared.
 
     Returns:
         What the comparison with the float32 export gave.
@@ -67,8 +71,7 @@ def export_int8(
     model, record = load_checkpoint(checkpoint)
     validation = list(validation)
     if all(labels is None for _, labels in validation):  # quantizing takes minutes, and could not be judged
-        names = ', '.join(record.classes.names)
-        raise ModelError(f'there are no labelled images for the classes {names}: give --validation DATASET')
+        raise no_labels(record.classes)
     network = network_to_onnx(model)
     quantized = quantize(network, calibration, record.preprocessing)
     whole = add_pre_and_postprocessing(network, record.preprocessing)
@@ -80,7 +83,7 @@ def export_int8(
         reference.write_bytes(whole.SerializeToString())
         _write(small, record.to_metadata(), None, len(calibration), candidate)
         # The default threads leave a core to the robot; here nothing else is to be done.
-        agreement = compare(Segmenter(reference, precision='float32'), Segmenter(candidate), validation)
+        agreement = compare(Segmenter(reference, precision='float32'), Segmenter(candidate), progress(validation))
         if not agreement.drop <= maximum_drop:  # NaN, without a truth, is no proof either
             raise ModelError(
                 f'int8 loses {agreement.drop:.4f} of mean IoU ({agreement.reference_mean_iou:.4f} to '
@@ -94,6 +97,13 @@ def export_int8(
         reference.unlink(missing_ok=True)
         candidate.unlink(missing_ok=True)
     return agreement
+
+
+def no_labels(classes: ClassSet) -> ModelError:
+    """That nothing can be judged for want of truth."""
+    return ModelError(
+        f'there are no labelled images for the classes {", ".join(classes.names)}: give --validation DATASET'
+    )
 
 
 def quantize(network: onnx.ModelProto, images: Images, preprocessing: Preprocessing) -> onnx.ModelProto:

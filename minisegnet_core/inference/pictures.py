@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,24 +18,31 @@ from minisegnet_core.resources import find_config
 
 Item = TypeVar('Item')
 
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+"""Wraps what takes long, one item a step."""
+
 CALIBRATION_SEED = 8
 """Of the scenes rendered for calibration."""
 
 
-def labelled_images(source: str | Path | None, count: int, classes: ClassSet = SOCCER) -> list[LabelledPair]:
+def labelled_images(
+    source: str | Path | None, count: int, classes: ClassSet = SOCCER, progress: Progress = iter
+) -> list[LabelledPair]:
     """Up to ``count`` images, with labels where there are some.
 
     Args:
         source: a data set (its validation images), a folder of images (no labels), or None: the first scenes of the
             frozen validation set, rendered here; their labels only where ``classes`` have the scenes' names.
         classes: of the model.
+        progress: wraps the scenes to render.
 
     Raises:
         DatasetError: the folder is missing, or its data set has other classes.
         ModelError: the folder holds no images.
     """
     if source is None:
-        return [(image, labels if classes.names == SOCCER.names else None) for image, labels in rendered(count)]
+        known = classes.names == SOCCER.names
+        return [(image, labels if known else None) for image, labels in rendered(count, progress)]
     folder = Path(source)
     if (folder / 'dataset.yaml').is_file():
         dataset = open_dataset(folder)
@@ -50,12 +57,13 @@ def labelled_images(source: str | Path | None, count: int, classes: ClassSet = S
     return [(image, None) for image in folder_images(folder, count)]
 
 
-def calibration_images(source: str | Path | None, count: int) -> list[NDArray[np.uint8]]:
+def calibration_images(source: str | Path | None, count: int, progress: Progress = iter) -> list[NDArray[np.uint8]]:
     """Up to ``count`` (H, W, 3) uint8 RGB images for the ranges of activations.
 
     Args:
         source: a data set (its training images), a folder of images, or None: rendered scenes of the preset ``mixed``,
             none of which is in the frozen validation set.
+        progress: wraps the scenes to render.
 
     Raises:
         DatasetError, ModelError: the folder is missing or holds no images.
@@ -64,14 +72,14 @@ def calibration_images(source: str | Path | None, count: int) -> list[NDArray[np
         from minisegnet_core.scenes import SceneConfig, render_scene
 
         config = SceneConfig.from_preset('mixed')
-        return [render_scene(config, CALIBRATION_SEED, index).image for index in range(count)]
+        return [render_scene(config, CALIBRATION_SEED, index).image for index in progress(range(count))]
     folder = Path(source)
     if (folder / 'dataset.yaml').is_file():
         return [read_image(sample.image_path) for sample in _spread(open_dataset(folder).split('train'), count)]
     return folder_images(folder, count)
 
 
-def rendered(count: int) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+def rendered(count: int, progress: Progress = iter) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
     """The first ``count`` scenes of the frozen validation set: images and full-size labels."""
     import yaml
 
@@ -82,7 +90,7 @@ def rendered(count: int) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
     for key in ('count', 'val_share'):
         content.pop(key, None)
     config = SceneConfig.from_mapping(content)
-    scenes = (render_scene(config, seed, index) for index in range(count))
+    scenes = (render_scene(config, seed, index) for index in progress(range(count)))
     return [(scene.image, scene.labels) for scene in scenes]
 
 

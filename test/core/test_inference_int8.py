@@ -15,12 +15,14 @@ pytest.importorskip('openvino', reason='int8 is for OpenVINO')
 from exported import exported, network_to_onnx, picture
 
 from minisegnet_core.ball import Ball
+from minisegnet_core.checkpoint import ModelRecord, save_checkpoint
 from minisegnet_core.classes import SOCCER, ClassSet
 from minisegnet_core.errors import ModelError
-from minisegnet_core.inference import export, int8, pictures
+from minisegnet_core.inference import export, export_command, int8, pictures
 from minisegnet_core.inference.agreement import compare
 from minisegnet_core.inference.onnx_metadata import classes_of, is_int8, read_metadata
 from minisegnet_core.inference.segmenter import Segmentation, Segmenter
+from minisegnet_core.model import MiniSegNet
 from minisegnet_core.preprocessing import Preprocessing
 
 SIZE = (96, 64)
@@ -118,9 +120,20 @@ def test_images_without_labels_are_refused_before_the_minutes_of_quantizing(tmp_
         int8.export_int8(checkpoint, tmp_path / 'x.onnx', [image], [(image, None)])
 
 
+def test_the_command_refuses_other_classes_without_truth_before_it_renders(tmp_path, monkeypatch, capsys):
+    goal = ClassSet((SOCCER.classes[0], replace(SOCCER.classes[1], name='goal')))
+    checkpoint = tmp_path / 'goal.safetensors'
+    save_checkpoint(checkpoint, MiniSegNet(2, 0.25), ModelRecord(goal))
+    monkeypatch.setattr(pictures, 'calibration_images', None)
+    monkeypatch.setattr(pictures, 'labelled_images', None)
+    assert export_command.main([str(checkpoint), '--output', str(tmp_path / 'x.onnx'), '--int8'], 'export') == 2
+    message = 'there are no labelled images for the classes background, goal: give --validation DATASET'
+    assert message in capsys.readouterr().err
+
+
 def test_rendered_labels_are_for_classes_of_their_names_in_whatever_colours(monkeypatch):
     scene = picture(*SIZE), np.full((SIZE[1], SIZE[0]), 3, np.uint8)
-    monkeypatch.setattr(pictures, 'rendered', lambda count: [scene] * count)
+    monkeypatch.setattr(pictures, 'rendered', lambda count, _: [scene] * count)
     recolored = ClassSet(tuple(replace(c, color=(index, 9, 9)) for index, c in enumerate(SOCCER)))
     assert [labels is scene[1] for _, labels in pictures.labelled_images(None, 2, recolored)] == [True, True]
     others = ClassSet((SOCCER.classes[0], replace(SOCCER.classes[1], name='goal')))
