@@ -19,10 +19,11 @@ from minisegnet_core.data.dataset import Dataset, Sample
 from minisegnet_core.data.loading import Batch, SegmentationDataset, training_loader, validation_loader
 from minisegnet_core.data.statistics import class_shares
 from minisegnet_core.errors import ConfigurationError
-from minisegnet_core.model import MiniSegNet, load_encoder_weights
+from minisegnet_core.model import MiniSegNet
 from minisegnet_core.preprocessing import Preprocessing
 from minisegnet_core.training.allocator import give_freed_memory_back
 from minisegnet_core.training.blending import Blend
+from minisegnet_core.training.encoder_weights import load_encoder_weights
 from minisegnet_core.training.hardware import compiles, gather, memory_format
 from minisegnet_core.training.loop import Machinery
 from minisegnet_core.training.losses import SegmentationLoss, weights_from_shares

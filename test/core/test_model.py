@@ -9,7 +9,8 @@ from torchvision.models import ResNet18_Weights, resnet18  # noqa: E402
 
 from minisegnet_core.config import TrainConfig  # noqa: E402
 from minisegnet_core.errors import ConfigurationError, ModelError  # noqa: E402
-from minisegnet_core.model import MiniSegNet, load_encoder_weights, scaled  # noqa: E402
+from minisegnet_core.model import MiniSegNet, scaled  # noqa: E402
+from minisegnet_core.training.encoder_weights import load_encoder_weights  # noqa: E402
 
 
 @pytest.fixture(scope='module')

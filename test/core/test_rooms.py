@@ -1,6 +1,7 @@
 """Who may import whom: the core knows no ROS, imports point one way, running a model needs no PyTorch."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ MAY_USE_TORCH = (
     'inference/export.py',
     'inference/torch_engine.py',
     'training/blending.py',
+    'training/encoder_weights.py',
     'training/hardware.py',
     'training/loop.py',
     'training/losses.py',
@@ -73,6 +75,12 @@ def test_core_file(path):
     if str(relative) not in MAY_USE_TORCH:
         top = imports_of(path, top_level_only=True)
         assert not {n for n in top if n.split('.')[0] in TORCH}, 'this file must be importable without PyTorch'
+
+
+def test_no_file_needs_itself():
+    """Late imports count too: whoever reads one file of a circle must read all of them."""
+    modules = {'.'.join(p.relative_to(ROOT).with_suffix('').parts): p for p in FILES}
+    TopologicalSorter({name: imports_of(path) & modules.keys() for name, path in modules.items()}).prepare()
 
 
 def test_files_stay_small():
