@@ -59,10 +59,25 @@ def check_dataset(
             _write(record, good)
     if faults:
         raise DatasetError(f'{dataset.root} cannot be used: {_lines(faults)}')
-    return {split: _never_shown(dataset, split, good) for split in splits}
+    return {split: _not_in_labels(dataset, split, good) for split in splits}
 
 
-def _never_shown(dataset: Dataset, split: str, good: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+def never_shown(train: Sequence[str], val: Sequence[str] = ()) -> list[str]:
+    """A sentence each on the classes of :func:`check_dataset` that no label shows: a user may have reasons, so this is
+    no error.
+    """
+    sentences = []
+    for kind, names, problem in (
+        ('training', train, 'the network cannot learn'),
+        ('validation', [name for name in val if name not in train], 'validation cannot judge'),
+    ):
+        if names:
+            them = 'it' if len(names) == 1 else 'them'
+            sentences.append(f'no {kind} label shows {", ".join(names)}: {problem} {them}')
+    return sentences
+
+
+def _not_in_labels(dataset: Dataset, split: str, good: dict[str, dict[str, Any]]) -> tuple[str, ...]:
     shown = {label for sample in dataset.split(split) for label in good[sample.name]['shown']}
     names = enumerate(dataset.classes.names)
     return tuple(name for label, name in names if label not in shown and name not in dataset.absent)

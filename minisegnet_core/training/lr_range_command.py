@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minisegnet_core.cli import command
+from minisegnet_core.data.check import check_dataset, never_shown
 from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.training.command import TerminalReporter, make_parser, parse_settings
@@ -33,7 +34,12 @@ def main(argv: Sequence[str], prog: str) -> int:
 
     reporter = TerminalReporter()
     fabric = make_fabric(config)
-    setup = Setup(config, open_dataset(config.data), fabric, reporter.message, reporter.reading)
+    dataset = open_dataset(config.data)
+    if fabric.is_global_zero:
+        for told in never_shown(**check_dataset(dataset, ('train',), reporter.reading)):
+            reporter.message(told)
+    fabric.barrier()
+    setup = Setup(config, dataset, fabric, reporter.message, reporter.reading)
     stage = setup.stages[name]
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)

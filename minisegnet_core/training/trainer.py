@@ -21,7 +21,7 @@ from torch import nn
 
 from minisegnet_core.checkpoint import ModelRecord, save_checkpoint
 from minisegnet_core.config import StageConfig, TrainConfig
-from minisegnet_core.data.check import check_dataset
+from minisegnet_core.data.check import check_dataset, never_shown
 from minisegnet_core.data.dataset import Sample, open_dataset
 from minisegnet_core.data.loading import SegmentationDataset
 from minisegnet_core.errors import ConfigurationError, TrainingError
@@ -110,7 +110,8 @@ class _Trainer:
         folder.adopt(gather(fabric, folder.state)[0])
         self.run_folder, state = folder, folder.state
         if fabric.is_global_zero and not state:
-            self._tell_never_shown(**check_dataset(dataset, ('train', 'val'), self.reporter.reading))
+            for told in never_shown(**check_dataset(dataset, ('train', 'val'), self.reporter.reading)):
+                self.reporter.message(told)
         fabric.barrier()
         self.setup = Setup(config, dataset, fabric, self.reporter.message, self.reporter.reading, state)
         self.events = None
@@ -119,17 +120,6 @@ class _Trainer:
                 self.events = open_events(folder.events, len(folder.rows))
             except ModuleNotFoundError:
                 self.reporter.message(HINT)
-
-    def _tell_never_shown(self, train: Sequence[str], val: Sequence[str]) -> None:
-        """Names the classes that no label shows: a user may have reasons, so this is no error."""
-        learnt_only = [name for name in val if name not in train]
-        for kind, names, problem in (
-            ('training', train, 'the network cannot learn'),
-            ('validation', learnt_only, 'validation cannot judge'),
-        ):
-            if names:
-                them = 'it' if len(names) == 1 else 'them'
-                self.reporter.message(f'no {kind} label shows {", ".join(names)}: {problem} {them}')
 
     def run(self) -> TrainResult:
         """All stages, from the first epoch not yet done."""

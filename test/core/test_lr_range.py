@@ -12,6 +12,7 @@ torch = pytest.importorskip('torch', reason='training needs PyTorch')
 from minisegnet_core.checkpoint import read_training_state  # noqa: E402
 from minisegnet_core.config import StageConfig, TrainConfig  # noqa: E402
 from minisegnet_core.data.dataset import open_dataset  # noqa: E402
+from minisegnet_core.data.writer import DatasetWriter  # noqa: E402
 from minisegnet_core.errors import ConfigurationError  # noqa: E402
 from minisegnet_core.training.hardware import make_fabric  # noqa: E402
 from minisegnet_core.training.lr_range_test import RangeTest, run_range_test, smoothed  # noqa: E402
@@ -150,3 +151,21 @@ def test_command_writes_plot_and_curves(shapes_dataset, tmp_path, capsys):
     assert rows[0] == 'lr,loss,accuracy'
     assert math.isclose(float(rows[1].split(',')[0]), 1e-6)
     assert main([*arguments, '--stage', 'stage9'], 'lr-range-test') == 2
+
+
+def test_command_looks_at_the_data_first(tmp_path, capsys, monkeypatch):
+    from minisegnet_core.training import lr_range_command, setup
+
+    with DatasetWriter(tmp_path / 'data') as writer:
+        labels = np.full((96, 128), 2, np.uint8)
+        writer.add('a', np.zeros((96, 128, 3), np.uint8), labels, split='train')
+
+    def stop(*_):
+        raise ConfigurationError('far enough')
+
+    monkeypatch.setattr(setup, 'Setup', stop)
+    assert lr_range_command.main(['--data', str(tmp_path / 'data')], 'lr-range-test') == 2
+    assert 'no training label shows background, ball, field: the network cannot learn them' in capsys.readouterr().err
+    (tmp_path / 'data' / 'labels' / 'a.png').write_bytes(b'no png')
+    assert lr_range_command.main(['--data', str(tmp_path / 'data')], 'lr-range-test') == 2
+    assert 'a.png' in capsys.readouterr().err
