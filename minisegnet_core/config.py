@@ -264,6 +264,7 @@ class TrainConfig:
         _require(self.weight_decay >= 0, 'weight_decay', self.weight_decay, 'at least 0')
         for prefix, times in self.repeat.items():
             _require(times >= 1, f'repeat.{prefix}', times, 'at least 1')
+        _require(0 <= self.seed < 2**32, 'seed', self.seed, '0 to 4294967295')
         _require(self.workers >= 0, 'workers', self.workers, 'at least 0')
         _require(self.cache_gb >= 0, 'cache_gb', self.cache_gb, 'at least 0')
         _require(self.precision in get_args(Precision), 'precision', self.precision, ', '.join(get_args(Precision)))

@@ -1,11 +1,12 @@
 """Decoded images and labels, kept beside the data set: the half-resolution copy, and what spares decoding each epoch.
 
-A folder holds ``half.bin`` and ``full.bin``, images (H, W, 3) uint8 RGB one after the other, and ``labels.bin``, labels
-(H, W) uint8 at the image's full size: labels of the half-resolution stages are reduced from those, never from a shrunk
-label image. ``manifest.jsonl`` has a line for each: where it lies, and of which source, by size and modification time,
-it was made; what changed is made again. Files are read with ``pread`` rather than mapped: as fast, shared by all
+A folder holds ``half-*.bin`` and ``full-*.bin``, images (H, W, 3) uint8 RGB one after the other, and ``labels-*.bin``,
+labels (H, W) uint8 at the image's full size: labels of the half-resolution stages are reduced from those, never from a
+shrunk label image. ``manifest.jsonl`` has a line for each: where it lies, and of which source, by size and modification
+time, it was made; what changed is made again. Files are read with ``pread`` rather than mapped: as fast, shared by all
 workers through the system's page cache, and a file that somebody cuts off is noticed instead of a crash. All of it can
-be deleted at any time. What cannot be kept is decoded each time, with the same result to the bit.
+be deleted at any time: a file made anew has another name, so that whoever still goes by the old manifest does not read
+other pixels from it. What cannot be kept is decoded each time, with the same result to the bit.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import errno
 import fcntl
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -91,20 +93,22 @@ class _Making:
             for kind in self.kinds
         }
         entries = _read_manifest(folder / MANIFEST)
-        ends = {kind: self._end(kind) for kind in ('half', 'full', LABELS)}
+        ends = {place.file: self._end(place.file) for _, place in entries.values()}
+        # Whoever reads from a file that was cut off must not find other pixels there: it is not written to again.
+        broken = {place.file for _, place in entries.values() if place.offset + place.size > ends[place.file]}
         # Of other samples and resolutions, entries stay as they are; of these, only what is still true.
         self.entries = {
             key: (source, place)
             for key, (source, place) in entries.items()
-            if place.offset + place.size <= ends.get(key[0], 0) and self.sources.get(key, source) == source
+            if place.file not in broken and self.sources.get(key, source) == source
         }
+        self.files = {kind: _new_name(kind) for kind in self.kinds}
+        """Which are written to, by kind."""
+        self.files |= {kind: place.file for (kind, _), (_, place) in self.entries.items() if kind in self.files}
         self.stale = [s for s in samples if self._missing(s)]
 
-    def _path(self, kind: str) -> Path:
-        return self.folder / f'{kind}.bin'
-
-    def _end(self, kind: str) -> int:
-        return fingerprint(self._path(kind))[0]
+    def _end(self, file: str) -> int:
+        return fingerprint(self.folder / file)[0]
 
     def _missing(self, sample: Sample) -> list[Key]:
         return [(kind, sample.name) for kind in self.kinds if (kind, sample.name) not in self.entries]
@@ -123,19 +127,23 @@ class _Making:
         """Forgets what is out of date; a file that is mostly out of date begins anew."""
         for kind in self.kinds:
             used = sum(place.size for (of, _), (_, place) in self.entries.items() if of == kind)
-            if self._end(kind) > 2 * used:
-                self._path(kind).unlink(missing_ok=True)
+            if self._end(self.files[kind]) > 2 * used:
                 self.entries = {key: entry for key, entry in self.entries.items() if key[0] != kind}
+                self.files[kind] = _new_name(kind)
         manifest = self.folder / MANIFEST
         temporary = manifest.with_suffix('.part')
         temporary.write_text(''.join(_line(key, *entry) for key, entry in self.entries.items()))
         temporary.replace(manifest)
+        known = {place.file for _, place in self.entries.values()}
+        for path in self.folder.glob('*.bin'):
+            if path.name not in known:
+                path.unlink(missing_ok=True)
         self.stale = [sample for sample in self.stale if self._missing(sample)]
 
     def _places(self, limit: float) -> dict[Key, Place]:
         """Where the missing pixels shall lie; those beyond the limit, or the room on the disk, get no place."""
-        ends = {kind: self._end(kind) for kind in ('half', 'full', LABELS)}
-        here = sum(ends.values())
+        ends = {kind: self._end(file) for kind, file in self.files.items()}
+        here = sum(path.stat().st_size for path in self.folder.glob('*.bin'))
         free = shutil.disk_usage(self.folder).free - SPARE
         room = min(limit - here, free)
         places: dict[Key, Place] = {}
@@ -143,7 +151,8 @@ class _Making:
         for sample in self.stale:
             mine = {}
             for kind, name in self._missing(sample):
-                mine[kind, name] = Place(ends[kind], _shape(kind, image_size(sample.image_path)))
+                shape = _shape(kind, image_size(sample.image_path))
+                mine[kind, name] = Place(self.files[kind], ends[kind], shape)
             size = sum(place.size for place in mine.values())
             if new + size > room:
                 left += 1
@@ -163,7 +172,7 @@ class _Making:
 
     def _make_all(self, samples: Sequence[Sample], places: dict[Key, Place], progress: Progress) -> None:
         with ExitStack() as stack:
-            files = {kind: _open_to_write(self._path(kind), stack) for kind in self.kinds}
+            files = {kind: _open_to_write(self.folder / file, stack) for kind, file in self.files.items()}
             # Line by line, so that a kill loses nothing that was made.
             manifest = stack.enter_context((self.folder / MANIFEST).open('a', buffering=1))
 
@@ -172,7 +181,7 @@ class _Making:
                 done = {}
                 for key in self._missing(sample):
                     array = arrays[key[0]]
-                    place = Place(places[key].offset, array.shape)
+                    place = Place(places[key].file, places[key].offset, array.shape)
                     if place.size != places[key].size:
                         raise DatasetError(f'{sample.image_path} decodes to another size than its header tells')
                     _write_at(files[key[0]], array, place.offset)
@@ -188,6 +197,10 @@ class _Making:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
                 self.message(f'the disk of {self.folder} is full; what is not cached yet is decoded each time')
+
+
+def _new_name(kind: str) -> str:
+    return f'{kind}-{secrets.token_hex(4)}.bin'
 
 
 def _shape(kind: str, size: tuple[int, int]) -> tuple[int, ...]:
@@ -211,7 +224,7 @@ def fingerprint(path: Path) -> list[int]:
 
 
 def _line(key: Key, source: list[int], place: Place) -> str:
-    return json.dumps([*key, source, place.offset, list(place.shape)]) + '\n'
+    return json.dumps([*key, source, place.file, place.offset, list(place.shape)]) + '\n'
 
 
 def _read_manifest(path: Path) -> dict[Key, tuple[list[int], Place]]:
@@ -219,8 +232,8 @@ def _read_manifest(path: Path) -> dict[Key, tuple[list[int], Place]]:
     entries: dict[Key, tuple[list[int], Place]] = {}
     for line in path.read_text(errors='replace').splitlines() if path.is_file() else ():
         try:
-            kind, name, source, offset, shape = json.loads(line)
-            entries[str(kind), str(name)] = source, Place(int(offset), tuple(map(int, shape)))
+            kind, name, source, file, offset, shape = json.loads(line)
+            entries[str(kind), str(name)] = source, Place(str(file), int(offset), tuple(map(int, shape)))
         except (ValueError, TypeError):
             continue
     return entries

@@ -37,8 +37,9 @@ def check_dataset(
 
     Raises:
         DatasetError: a split is empty, a group (or a recording without groups) stands on both sides of a split, a label
-            has no image or an image no label, sizes differ, a file cannot be read, is cut off, or has ids that are no
-            class's. The text names the first ten files and what is wrong with each.
+            has no image or an image no label, sizes differ, a file cannot be read, is cut off, has ids that are no
+            class's, or shows a class that the data set calls absent. The text names the first ten files and what is
+            wrong with each.
     """
     samples = [sample for split in splits for sample in dataset.split(split)]
     reject_leaks(dataset, splits)
@@ -57,6 +58,11 @@ def check_dataset(
     finally:
         if unknown:
             _write(record, good)
+    absent = {label for label, name in enumerate(dataset.classes.names) if name in dataset.absent}
+    for sample in samples:
+        for label in sorted(absent.intersection(good.get(sample.name, {}).get('shown', ()))):
+            name = dataset.classes.names[label]
+            faults.append(f'{sample.label_path} shows {name}, which dataset.yaml calls absent')
     if faults:
         raise DatasetError(f'{dataset.root} cannot be used: {_lines(faults)}')
     return {split: _not_in_labels(dataset, split, good) for split in splits}
@@ -94,7 +100,7 @@ def _look(sample: Sample, classes: ClassSet) -> list[int] | str:
     """Ids of the classes that the label shows, or what is wrong with the files."""
     try:
         image = read_image(sample.image_path)
-        if sample.image_path.suffix.lower() != '.png' and _is_cut_off(sample.image_path):
+        if _is_cut_off(sample.image_path):
             return f'{sample.image_path} breaks off: it was not copied to its end'
         labels = read_labels(sample.label_path, (image.shape[0], image.shape[1]))
     except (ImageError, DatasetError) as error:
@@ -109,9 +115,12 @@ def _look(sample: Sample, classes: ClassSet) -> list[int] | str:
 
 
 def _is_cut_off(path: Path) -> bool:
-    """Whether a JPEG file lacks its end after the last scan; OpenCV fills what is missing with grey, in silence."""
+    """Whether a JPEG file lacks its end after the last scan; OpenCV fills what is missing with grey, in silence.
+
+    By content: a PNG may be called .jpg, and has these bytes by chance.
+    """
     data = path.read_bytes()
-    return data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda')
+    return data.startswith(b'\xff\xd8') and data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda')
 
 
 def _state(sample: Sample, classes: ClassSet) -> list[int]:

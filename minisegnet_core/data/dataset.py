@@ -6,7 +6,6 @@ labels/<name>.png holds uint8 ids at the image's size. docs/data.md tells what t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.classes import IGNORE, ClassSet
+from minisegnet_core.data.annotations import read_annotations
 from minisegnet_core.errors import ConfigurationError, DatasetError, ImageError
 
 IMAGE_EXTENSIONS = ('.jpg', '.png', '.jpeg')
@@ -185,7 +185,7 @@ def open_dataset(root: Path | str) -> Dataset:
         classes = ClassSet.from_list(content['classes'])
         if content.get('ignore', IGNORE) != IGNORE:
             raise ValueError(f'ignore must be {IGNORE}')
-        splits = {name: list(map(str, content['split'][name] or [])) for name in content['split']}
+        splits = {name: _names(name, names) for name, names in content['split'].items()}
         absent = {str(name): str(instead) for name, instead in (content.get('absent') or {}).items()}
     except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError, ConfigurationError) as error:
         missing = f'it has no {error}' if isinstance(error, KeyError) else error
@@ -196,6 +196,9 @@ def open_dataset(root: Path | str) -> Dataset:
     for name in (*absent, *absent.values()):
         if classes.id_of(name) is None:
             raise DatasetError(f'{index}: absent names {name!r}, which is no class ({", ".join(classes.names)})')
+    for name, instead in absent.items():
+        if instead in absent:
+            raise DatasetError(f'{index}: absent has {instead!r} drawn instead of {name!r}, but that is absent itself')
     _reject_overlap(splits, index)
     annotations = read_annotations(root / 'annotations.jsonl')
     images = _image_paths(root)
@@ -208,6 +211,17 @@ def open_dataset(root: Path | str) -> Dataset:
         },
         absent,
     )
+
+
+def _names(split: object, names: object) -> list[str]:
+    if names is None:
+        return []
+    if not isinstance(names, list):
+        raise ValueError(f'split {split} is {names!r}; it must be a list of names')
+    for name in names:
+        if not isinstance(name, str):  # 0010 would be the number 8, and perhaps another image
+            raise ValueError(f'split {split} names {name!r}, which YAML reads as no text; put names in quotes')
+    return names
 
 
 def _reject_overlap(splits: Mapping[str, Sequence[str]], index: Path) -> None:
@@ -223,7 +237,12 @@ def _image_paths(root: Path) -> dict[str, Path]:
     folder = root / 'images'
     if not folder.is_dir():
         raise DatasetError(f'{root} has no folder images/')
-    return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_EXTENSIONS}
+    found: dict[str, Path] = {}
+    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_EXTENSIONS):
+        other = found.setdefault(path.stem, path)
+        if other != path:
+            raise DatasetError(f'{folder} has both {other.name} and {path.name}, but a label belongs to one image')
+    return found
 
 
 def _sample(root: Path, name: str, images: Mapping[str, Path], annotation: Mapping[str, Any] | None) -> Sample:
@@ -231,35 +250,11 @@ def _sample(root: Path, name: str, images: Mapping[str, Path], annotation: Mappi
         raise DatasetError(f'{root}/dataset.yaml names {name!r}, but images/ has no {name}.jpg or {name}.png')
     annotation = annotation or {}
     balls = annotation.get('balls')
-    try:
-        truths = None if balls is None else tuple(BallTruth(**ball) for ball in balls)
-    except TypeError as error:
-        raise DatasetError(f'{root}/annotations.jsonl: balls of {name!r}: {error}') from error
     return Sample(
         name,
         images[name],
         root / 'labels' / f'{name}.png',
-        truths,
+        None if balls is None else tuple(BallTruth(**ball) for ball in balls),
         annotation.get('group'),
         annotation.get('stamp'),
     )
-
-
-def read_annotations(path: Path) -> dict[str, dict[str, Any]]:
-    """Entries of ``annotations.jsonl`` by image name; none where there is no such file.
-
-    Raises:
-        DatasetError: a line is no annotation; the text names it.
-    """
-    if not path.is_file():
-        return {}
-    entries = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-            entries[str(entry['name'])] = entry
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise DatasetError(f'{path}, line {number}: not an annotation with a name ({error})') from error
-    return entries

@@ -142,13 +142,18 @@ def training_loader(
 def validation_loader(
     dataset: SegmentationDataset, batch_size: int, workers: int, *, rank: int = 0, world_size: int = 1
 ) -> DataLoader[Batch]:
-    """All samples, in their order, unchanged.
+    """All samples, unchanged, in their order but for their sizes: a batch has images of one size, as padding would
+    count in what is judged, and differ with the neighbours.
 
     Args:
         rank, world_size: this process takes every ``world_size``-th sample, from ``rank`` on.
     """
-    mine = range(rank, len(dataset), world_size)
-    batches = [list(mine[start : start + batch_size]) for start in range(0, len(mine), batch_size)]
+    of_size: dict[tuple[int, int], list[int]] = {}
+    for index in range(rank, len(dataset), world_size):
+        of_size.setdefault(dataset.reader.size(dataset.samples[index]), []).append(index)
+    batches = [
+        same[start : start + batch_size] for same in of_size.values() for start in range(0, len(same), batch_size)
+    ]
     return _loader(dataset, batches, workers, torch.Generator().manual_seed(0))
 
 

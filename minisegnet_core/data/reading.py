@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.config import Resolution
-from minisegnet_core.data.dataset import Sample, read_image, read_labels
+from minisegnet_core.data.dataset import Sample, image_size, read_image, read_labels
 from minisegnet_core.geometry import STRIDE, half_size
 
 LABELS = 'labels'
@@ -21,11 +21,13 @@ LABELS = 'labels'
 
 @dataclass(frozen=True)
 class Place:
-    """Where the decoded pixels of one image or label image lie in a file of the cache.
+    """Where the decoded pixels of one image or label image lie in the cache.
 
-    offset: bytes from the file's beginning; shape: (H, W, 3) or (H, W), uint8.
+    file: its name there, which no other file ever gets; offset: bytes from the file's beginning; shape: (H, W, 3) or
+    (H, W), uint8.
     """
 
+    file: str
     offset: int
     shape: tuple[int, ...]
 
@@ -68,6 +70,20 @@ class SampleReader:
         """Number of images that need not be decoded."""
         return sum(kind == self.resolution for kind, _ in self._places)
 
+    def size(self, sample: Sample) -> tuple[int, int]:
+        """(height, width) of the sample's image at this resolution; pixels.
+
+        Raises:
+            ImageError: it is not in the cache and its file cannot be read.
+        """
+        place = self._places.get((self.resolution, sample.name))
+        if place is not None:
+            return place.shape[0], place.shape[1]
+        width, height = image_size(sample.image_path)
+        if self.resolution == 'half':
+            width, height = half_size(width, height)
+        return height, width
+
     def image(self, sample: Sample) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB; half resolution: (ceil(H/2), ceil(W/2), 3).
 
@@ -91,10 +107,10 @@ class SampleReader:
         if place is None or self._folder is None:
             return None
         try:
-            if kind not in self._files:
-                self._files[kind] = (self._folder / f'{kind}.bin').open('rb', buffering=0)
+            if place.file not in self._files:
+                self._files[place.file] = (self._folder / place.file).open('rb', buffering=0)
             pixels = np.empty(place.shape, np.uint8)
-            read = os.preadv(self._files[kind].fileno(), [pixels.data], place.offset)
+            read = os.preadv(self._files[place.file].fileno(), [pixels.data], place.offset)
         except OSError:  # deleted meanwhile, or a disk that fails: the source is still there
             return None
         return pixels if read == place.size else None

@@ -15,13 +15,8 @@ from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.classes import IGNORE, SOCCER, ClassSet
-from minisegnet_core.data.dataset import (
-    SPLITS,
-    open_dataset,
-    read_annotations,
-    write_file,
-    write_image,
-)
+from minisegnet_core.data.annotations import read_annotations
+from minisegnet_core.data.dataset import SPLITS, open_dataset, write_file, write_image
 from minisegnet_core.errors import DatasetError
 
 

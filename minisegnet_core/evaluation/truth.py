@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
+from minisegnet_core.data.annotations import ball_truth
 from minisegnet_core.data.dataset import read_labels
 from minisegnet_core.data.importers.yolo import read_yolo
 from minisegnet_core.errors import SourceError
@@ -144,10 +145,11 @@ class BallLines:
                 entry = json.loads(line)
                 name = str(entry['name'] if entry.get('name') is not None else entry['stamp'])
                 if entry.get('balls') is not None:
-                    self._left[name] = tuple(_ball(ball) for ball in entry['balls'])
+                    self._left[name] = tuple(ball_truth(ball) for ball in entry['balls'])
             except (ValueError, KeyError, TypeError, AttributeError) as error:
+                reason = f'it has no {error}' if isinstance(error, KeyError) else error
                 raise SourceError(
-                    f'{path}, line {number}: not an object with name (or stamp) and balls [{{x, y, radius}}]: {error!r}'
+                    f'{path}, line {number}: not an object with name (or stamp) and balls [{{x, y, radius}}]: {reason}'
                 ) from error
         if not self._left:
             raise SourceError(f'{path} names the balls of no frame')
@@ -159,12 +161,6 @@ class BallLines:
 
     def unused(self) -> list[str]:
         return list(self._left)
-
-
-def _ball(entry: dict[str, Any]) -> BallTruth:
-    x, y, radius = (float(entry[key]) for key in ('x', 'y', 'radius'))
-    visible, visible_x, visible_y = entry.get('visible', 1.0), entry.get('visible_x', x), entry.get('visible_y', y)
-    return BallTruth(x, y, radius, float(visible), float(visible_x), float(visible_y))
 
 
 def ball_truth_file(path: Path, ball_class: int = 0) -> BallTruths:

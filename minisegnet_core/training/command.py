@@ -74,7 +74,8 @@ class HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):  # type:
 
 def make_parser(prog: str, description: str) -> ArgumentParser:
     """A parser in which every field of :class:`TrainConfig` is an option."""
-    parser = ArgumentParser(prog=prog, description=description, formatter_class=HelpFormatter)
+    # No abbreviations: --stage1.epoch would work here, and be refused in a file.
+    parser = ArgumentParser(prog=prog, description=description, formatter_class=HelpFormatter, allow_abbrev=False)
     parser.add_argument(
         '--config',
         action=ActionConfigFile,
@@ -201,7 +202,10 @@ def _underscored(argument: str) -> str:
     if not argument.startswith('--'):
         return argument
     name, equals, value = argument.partition('=')
-    return '--' + name[2:].replace('-', '_') + equals + value
+    setting, dot, key = name[2:].partition('.')
+    if setting != 'repeat':  # whose keys are how names of images begin
+        key = key.replace('-', '_')
+    return '--' + setting.replace('-', '_') + dot + key + equals + value
 
 
 def _copy_few(data: str, folder: Path) -> None:

@@ -134,6 +134,11 @@ class RunFolder:
             self.state = read_training_state(self.last)
             self._require_same_settings(self.state['config'])
             self.rows = [EpochRow(**row) for row in self.state['rows']]
+            if not self.best.is_file():
+                raise ConfigurationError(
+                    f'{self.root} has {self.last.name} without {self.best.name}, the best checkpoint so far: put it '
+                    f'back, or begin a new run from {self.last.name} by --init-from'
+                )
         elif self.settings.is_file():
             self._require_same_settings(yaml.safe_load(self.settings.read_text()))
         else:

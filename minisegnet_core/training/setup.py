@@ -12,7 +12,8 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.utils.data import DataLoader
 
-from minisegnet_core.checkpoint import load_checkpoint
+from minisegnet_core.checkpoint import load_checkpoint, record_from_metadata
+from minisegnet_core.classes import SOCCER
 from minisegnet_core.config import StageConfig, TrainConfig
 from minisegnet_core.data.cache import cache_folder, open_cache
 from minisegnet_core.data.dataset import Dataset, Sample
@@ -73,6 +74,8 @@ class Setup:
             nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
         self.network: nn.Module = self.model
         self.stages = self._effective_stages(pretrained)
+        for name, stage in self.stages.items():
+            self._check_batches(name, stage)
         self.machinery = Machinery(fabric, self.preprocessing)
         self.blend = Blend(self.model, config.keep, state['start'] if state and config.keep else None)
         self.class_weights = state['class_weights'] if state else self._class_weights()
@@ -83,6 +86,12 @@ class Setup:
         config = self.config
         pretrained = bool(config.init_from) or config.encoder_weights != 'none'
         if state:
+            was = record_from_metadata(state['record'], Path(config.output)).classes.names
+            if was != self.classes.names:
+                raise ConfigurationError(
+                    f'a resumed run keeps its classes, {", ".join(was)}; {self.dataset.root} has '
+                    f'{", ".join(self.classes.names)}'
+                )
             model = MiniSegNet(len(self.classes), float(state['record'].get('width_mult', 1)))
             model.load_state_dict(state['model'])
             return model, Preprocessing.from_dict(state['preprocessing']), pretrained
@@ -114,6 +123,21 @@ class Setup:
                 stages[name] = replace(stages[name], encoder='trained')
         return stages
 
+    def _check_batches(self, name: str, stage: StageConfig) -> None:
+        """Few images make smaller batches than those set, down to where batch norm has no statistics."""
+        there, parts = len(self.train_samples), self.fabric.world_size * stage.accumulation
+        count = min(stage.images or there, there)
+        size = min(stage.batch_size, count)
+        if size < 2 * parts:
+            raise ConfigurationError(
+                f'{name} sees {count} training images, which batch norm cannot learn from in {parts} '
+                f'part{"s" * (parts > 1)} of a batch: it needs at least {2 * parts}'
+            )
+        if size < stage.batch_size:
+            self.message(f'{name}: batches have {size} images, all that there are, not {stage.batch_size}')
+        if stage.images > there:
+            self.message(f'{name}: an epoch has {there} images, all that there are, not {stage.images}')
+
     def _class_weights(self) -> list[float]:
         given = self.config.class_weights
         if given == 'auto':
@@ -123,6 +147,12 @@ class Setup:
             given = weights_from_shares(gather(self.fabric, shares)[0])
             self.message('class weights from the data: ' + ', '.join(f'{w:.2f}' for w in given))
         weights = list(given) or [1.0] * len(self.classes)
+        if weights == TrainConfig().class_weights and self.classes.names != SOCCER.names:
+            meant, here = ', '.join(SOCCER.names), ', '.join(self.classes.names)
+            self.message(
+                f'class_weights {", ".join(f"{w:g}" for w in weights)} are meant for {meant}; here they weigh {here} '
+                '(--class-weights auto: from the data)'
+            )
         return [0.0 if n in self.dataset.absent else w for n, w in zip(self.classes.names, weights, strict=True)]
 
     def stage_data(self, stage: StageConfig, output: Path) -> tuple[SegmentationDataset, SegmentationDataset]:

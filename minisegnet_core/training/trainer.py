@@ -109,7 +109,7 @@ class _Trainer:
         folder = RunFolder(Path(config.output), resume, asdict(config), writes=fabric.is_global_zero)
         folder.adopt(gather(fabric, folder.state)[0])
         self.run_folder, state = folder, folder.state
-        if fabric.is_global_zero and not state:
+        if fabric.is_global_zero:  # resumed runs too: what has not changed is not opened again
             for told in never_shown(**check_dataset(dataset, ('train', 'val'), self.reporter.reading)):
                 self.reporter.message(told)
         fabric.barrier()

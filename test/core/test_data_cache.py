@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 
 import cv2
 import numpy as np
@@ -53,6 +54,12 @@ def watch():
     return Watch()
 
 
+def the_file(folder, kind):
+    """The one file of a kind."""
+    (found,) = folder.glob(f'{kind}-*.bin')
+    return found
+
+
 def same_as_decoded(reader, samples):
     plain = SampleReader(reader.resolution)
     for sample in samples:
@@ -81,10 +88,10 @@ def test_half_resolution_is_rounded_up_so_that_label_grids_fit(samples, tmp_path
 
 def test_the_second_resolution_shares_the_labels(samples, tmp_path, watch):
     watch.open(samples, 'half', tmp_path / 'cache')
-    before = (tmp_path / 'cache/labels.bin').stat().st_size
+    before = the_file(tmp_path / 'cache', 'labels').stat().st_size
     reader = watch.open(samples, 'full', tmp_path / 'cache')
     assert watch.made == ['n0', 'n1', 'n2', 'n3']
-    assert (tmp_path / 'cache/labels.bin').stat().st_size == before == 2 * 30 * 41 + 24 * 32 + 17 * 19
+    assert the_file(tmp_path / 'cache', 'labels').stat().st_size == before == 2 * 30 * 41 + 24 * 32 + 17 * 19
     assert same_as_decoded(reader, samples)
 
 
@@ -107,20 +114,22 @@ def test_stale_pixels_do_not_pile_up(samples, tmp_path, watch):
             os.utime(sample.image_path, ns=(time + 1, time + 1))
         assert same_as_decoded(watch.open(samples, 'full', tmp_path / 'cache'), samples)
     pixels = 3 * (2 * 30 * 41 + 24 * 32 + 17 * 19)
-    assert (tmp_path / 'cache/full.bin').stat().st_size <= 2 * pixels
+    assert the_file(tmp_path / 'cache', 'full').stat().st_size <= 2 * pixels
 
 
-@pytest.mark.parametrize('damage', ['half.bin', 'labels.bin', 'manifest.jsonl', 'cut', 'line'])
+@pytest.mark.parametrize('damage', ['half', 'labels', 'manifest', 'cut', 'line'])
 def test_lost_and_damaged_files_are_made_again(samples, tmp_path, watch, damage):
     folder = tmp_path / 'cache'
     watch.open(samples, 'half', folder)
     if damage == 'cut':
-        os.truncate(folder / 'half.bin', 100)
+        os.truncate(the_file(folder, 'half'), 100)
     elif damage == 'line':
         with (folder / 'manifest.jsonl').open('a') as file:
             file.write('["half", "n0", [1')
+    elif damage == 'manifest':
+        (folder / 'manifest.jsonl').unlink()
     else:
-        (folder / damage).unlink()
+        the_file(folder, damage).unlink()
     reader = watch.open(samples, 'half', folder)
     assert bool(watch.made) is (damage != 'line')
     assert reader.cached == 4
@@ -129,10 +138,34 @@ def test_lost_and_damaged_files_are_made_again(samples, tmp_path, watch, damage)
 
 def test_what_is_deleted_while_in_use_is_decoded(samples, tmp_path, watch):
     reader = watch.open(samples, 'full', tmp_path / 'cache')
-    os.truncate(tmp_path / 'cache/full.bin', 10)
+    os.truncate(the_file(tmp_path / 'cache', 'full'), 10)
     assert same_as_decoded(reader, samples)
-    (tmp_path / 'cache/labels.bin').unlink()
+    the_file(tmp_path / 'cache', 'labels').unlink()
     assert same_as_decoded(pickle.loads(pickle.dumps(reader)), samples)
+
+
+@pytest.mark.parametrize('damage', ['folder', 'manifest', 'cut', 'changed'])
+def test_another_run_never_puts_other_pixels_where_this_one_reads(samples, tmp_path, watch, damage):
+    """A worker forked later opens the files by name. It once read another image of the same size, in silence."""
+    folder = tmp_path / 'cache'
+    reader = watch.open(samples, 'full', folder)
+    truth = [SampleReader('full').image(sample) for sample in samples]
+    if damage == 'folder':
+        shutil.rmtree(folder)
+    elif damage == 'manifest':
+        (folder / 'manifest.jsonl').unlink()
+    elif damage == 'cut':
+        os.truncate(the_file(folder, 'full'), 10)
+    else:
+        for sample in samples:
+            os.utime(sample.image_path, ns=(1, 1))
+    again = watch.open(samples[::-1], 'full', folder)
+    assert again.cached == 4
+    late = pickle.loads(pickle.dumps(reader))  # has no file open, as a new worker
+    for sample, expected in zip(samples, truth, strict=True):
+        np.testing.assert_array_equal(late.image(sample), expected)
+    assert same_as_decoded(again, samples)
+    assert len(list(folder.glob('*.bin'))) == 2
 
 
 def test_an_interrupted_making_goes_on(samples, tmp_path, watch):

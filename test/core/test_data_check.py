@@ -204,3 +204,23 @@ def test_class_shares_by_hand(root, tmp_path):
     cv2.imwrite(str(root / 'labels/n0.png'), np.full((40, 48), 77, np.uint8))
     with pytest.raises(DatasetError, match=re.escape('n0.png: label ids [77]')):
         class_shares(dataset.split('train')[:1], dataset.classes)
+
+
+def test_labels_of_a_class_that_is_called_absent_are_named(root):
+    cv2.imwrite(str(root / 'labels/n1.png'), np.full((40, 48), 1, np.uint8))
+    dataset = replace(open_dataset(root), absent={'ball': 'field'})
+    for _ in range(2):  # also where no file is opened again
+        with pytest.raises(DatasetError, match=r'n1\.png shows ball, which dataset\.yaml calls absent'):
+            check_dataset(dataset)
+
+
+def test_files_are_known_by_content_not_by_their_names(root):
+    """A PNG called .jpg was refused as cut off where its bytes looked so; a cut-off JPEG called .png was not."""
+    image = np.random.default_rng(3).integers(0, 256, (40, 48, 3)).astype(np.uint8)
+    png = cv2.imencode('.png', image)[1].tobytes()
+    (root / 'images/n0.jpg').write_bytes(png + b'\xff\xda')
+    assert looked_at(root)
+    (root / 'images/n0.jpg').unlink()
+    (root / 'images/n0.png').write_bytes(cv2.imencode('.jpg', image)[1].tobytes()[:-40])
+    with pytest.raises(DatasetError, match=r'n0\.png breaks off'):
+        looked_at(root)

@@ -133,6 +133,25 @@ def test_validation_is_in_order_whole_and_unchanged(samples):
     np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), SampleReader('half').image(samples[2]))
 
 
+@pytest.mark.parametrize('resolution', ['half', 'full'])
+@pytest.mark.parametrize('cached', [False, True])
+def test_validation_batches_have_one_size_so_that_nothing_is_padded(tmp_path, resolution, cached):
+    sizes = [(64, 80), (66, 72), (64, 80), (66, 72), (64, 80), (80, 64)]
+    with DatasetWriter(tmp_path / 'data') as writer:
+        for index, size in enumerate(sizes):
+            writer.add(f'{index}', np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8), split='val')
+    mixed = open_dataset(tmp_path / 'data').split('val')
+    reader = SampleReader(resolution)
+    if cached:
+        reader = open_cache(mixed, resolution, tmp_path / 'cache', limit_gb=1)
+    data = SegmentationDataset(mixed, SOCCER, reader)
+    batches = list(validation_loader(data, 2, 0))
+    assert [indices.tolist() for _, _, indices in batches] == [[0, 2], [4], [1, 3], [5]]
+    scale = 2 if resolution == 'half' else 1
+    for images, _, numbers in batches:
+        assert all(images.shape[2:] == tuple(side // scale for side in sizes[n]) for n in numbers.tolist())
+
+
 def test_the_global_random_state_is_left_alone(samples):
     torch.manual_seed(7)
     before = torch.get_rng_state()
@@ -148,7 +167,9 @@ def test_batches_are_channels_last_and_padded_with_ignore(tmp_path):
             image = np.full((height, width, 3), 9, np.uint8)
             writer.add(name, image, np.full((height, width), 3, np.uint8), split='train', extension='png')
     data = dataset(open_dataset(tmp_path).split('train'), 'full')
-    images, targets, _ = next(iter(validation_loader(data, 2, 0)))
+    images, targets, order = next(iter(training_loader(data, 2, 0, 0)))
+    first = order.argsort()
+    images, targets = images[first].contiguous(memory_format=torch.channels_last), targets[first]
     assert images.shape == (2, 3, 66, 80)
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert targets.shape == (2, 17, 20)

@@ -1,6 +1,7 @@
 """Data sets on disk: what is written is read, what is wrong is named."""
 
 import errno
+import json
 import re
 import struct
 import zlib
@@ -61,6 +62,10 @@ def test_absent_class_is_predicted_as_what_stands_for_it(root):
         ({'classes': [{'name': 'x'}]}, 'classes must be a list'),
         ({'classes': None}, 'could not be used'),
         ({'absent': {'goal': 'field'}}, "absent names 'goal'"),
+        ({'absent': {'ball': 'ball'}}, "absent has 'ball' drawn instead of 'ball', but that is absent itself"),
+        ({'absent': {'ball': 'line', 'line': 'field'}}, "'line' drawn instead of 'ball'"),
+        ({'split': {'train': [10], 'val': ['b']}}, 'names 10, which YAML reads as no text; put names in quotes'),
+        ({'split': {'train': 'a', 'val': ['b']}}, "split train is 'a'; it must be a list of names"),
         ({'ignore': 0}, 'ignore must be 255'),
     ],
 )
@@ -134,6 +139,51 @@ def test_damaged_annotation_is_named_by_line(root):
     with (root / 'annotations.jsonl').open('a') as file:
         file.write('{"name": \n')
     with pytest.raises(DatasetError, match='line 3'):
+        open_dataset(root)
+
+
+def annotated(root, entry):
+    (root / 'annotations.jsonl').write_text(json.dumps({'name': 'a', **entry}) + '\n')
+    return open_dataset(root).split('train')[0]
+
+
+def test_what_is_not_known_of_an_image_is_null_or_left_out(root):
+    whole = (BallTruth(8.0, 9.0, 3.0, 1.0, 8.0, 9.0),)
+    assert annotated(root, {'balls': [{'x': 8, 'y': 9, 'radius': 3}]}).balls == whole
+    assert (
+        annotated(root, {'balls': [{'x': 8, 'y': 9, 'radius': 3, 'visible': None, 'visible_x': None}]}).balls == whole
+    )
+    assert annotated(root, {'balls': [{'x': 8, 'y': 9, 'radius': 3, 'confidence': 0.9}]}).balls == whole
+    part = annotated(root, {'balls': [{'x': 8, 'y': 9, 'radius': 3, 'visible': 0.5, 'visible_y': 7}]}).balls
+    assert part == (BallTruth(8.0, 9.0, 3.0, 0.5, 8.0, 7.0),)
+    unknown = annotated(root, {'balls': None, 'group': None, 'stamp': None})
+    assert (unknown.balls, unknown.group, unknown.stamp) == (None, None, None)
+    assert annotated(root, {'group': 2, 'stamp': 5}).group == '2'  # it is a name, whatever JSON has it as
+
+
+@pytest.mark.parametrize(
+    ('entry', 'message'),
+    [
+        ({'balls': [{'x': 8, 'y': 9}]}, r'line 1: .*has no radius'),
+        ({'balls': [{'x': 8, 'y': None, 'radius': 3}]}, 'has no y'),
+        ({'balls': [{'x': 8, 'y': '9', 'radius': 3}]}, "y of a ball is '9'; it must be a number"),
+        (
+            {'balls': [{'x': 8, 'y': 9, 'radius': 3, 'visble': 0.2}]},
+            'is no mapping with the keys x, y, radius, visible',
+        ),
+        ({'balls': {'x': 8}}, 'balls is .*; it must be a list'),
+        ({'group': ['a']}, 'group is .*; it must be a text'),
+        ({'stamp': '12'}, "stamp is '12'; it must be an integer, in nanoseconds"),
+    ],
+)
+def test_wrong_annotations_are_named(root, entry, message):
+    with pytest.raises(DatasetError, match=message):
+        annotated(root, entry)
+
+
+def test_two_images_of_one_name_are_refused(root):
+    cv2.imwrite(str(root / 'images' / 'a.jpg'), np.zeros((30, 41, 3), np.uint8))
+    with pytest.raises(DatasetError, match=r'has both a\.jpg and a\.png, but a label belongs to one image'):
         open_dataset(root)
 
 

@@ -142,28 +142,6 @@ def test_missing_data_set_and_split_are_named(shapes_dataset, tmp_path):
         train(small(tmp_path / 'empty', tmp_path / 'run'))
 
 
-def test_classes_that_no_label_shows_are_told_once(tmp_path, monkeypatch):
-    said = []
-
-    class Listener(trainer.Silence):
-        def message(self, text):
-            said.append(text)
-
-    monkeypatch.setattr(trainer._Trainer, 'run', lambda self: None)
-    labels = np.zeros((96, 128), np.uint8)
-    with DatasetWriter(tmp_path / 'data') as writer:
-        for split, ids in (('train', 2), ('val', 0)):
-            labels[40:60] = ids
-            writer.add(split, np.zeros((96, 128, 3), np.uint8), labels, split=split)
-    for run in ('first', 'second'):  # the second finds the files looked at
-        said.clear()
-        train(small(tmp_path / 'data', tmp_path / run, stage1=StageConfig(epochs=0)), reporter=Listener())
-        assert said == [
-            'no training label shows ball, field: the network cannot learn them',
-            'no validation label shows line: validation cannot judge it',
-        ]
-
-
 def test_bad_images_are_named_before_the_first_epoch(shapes_dataset, tmp_path):
     shutil.copytree(shapes_dataset, tmp_path / 'data')
     (tmp_path / 'data' / 'labels' / '002.png').write_bytes(b'no png')

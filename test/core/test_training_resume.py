@@ -4,6 +4,7 @@ import csv
 import math
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import time
@@ -20,7 +21,7 @@ from shapes import tiny_training  # noqa: E402
 
 from minisegnet_core.checkpoint import load_checkpoint, read_training_state  # noqa: E402
 from minisegnet_core.config import StageConfig, TrainConfig  # noqa: E402
-from minisegnet_core.errors import ConfigurationError, TrainingError  # noqa: E402
+from minisegnet_core.errors import ConfigurationError, DatasetError, TrainingError  # noqa: E402
 from minisegnet_core.training.command import main  # noqa: E402
 from minisegnet_core.training.trainer import Silence, train  # noqa: E402
 
@@ -203,3 +204,52 @@ def test_a_full_disk_is_named_and_the_last_good_checkpoint_stays(shapes_dataset,
     assert not (tmp_path / 'run' / f'{file}.part').exists()
     resumed = train(config, resume=True)
     assert [row.epoch for row in resumed.rows] == [0, 1]
+
+
+@pytest.fixture
+def half_done(shapes_dataset, tmp_path):
+    """A data set, and the configuration of a run on it that was stopped after the first of two epochs."""
+    shutil.copytree(shapes_dataset, tmp_path / 'data')
+
+    class Stop(Silence):
+        def epoch_done(self, row):
+            raise KeyboardInterrupt
+
+    config = config_for(tmp_path / 'data', tmp_path / 'run', class_weights=[])
+    with pytest.raises(KeyboardInterrupt):
+        train(config, reporter=Stop())
+    return tmp_path / 'data', config
+
+
+@pytest.mark.parametrize('names', [('field', 'line', 'background', 'ball'), ('background', 'robot', 'line', 'field')])
+def test_resuming_on_other_classes_is_refused_and_spoils_nothing(half_done, names):
+    """In another order, weights went on under swapped meanings; with other names the run was lost."""
+    root, config = half_done
+    index = yaml.safe_load((root / 'dataset.yaml').read_text())
+    before = (Path(config.output) / 'last.ckpt').read_bytes()
+    for entry, name in zip(index['classes'], names, strict=True):
+        entry['name'] = name
+    changed = yaml.safe_dump(index)
+    right = (root / 'dataset.yaml').read_text()
+    (root / 'dataset.yaml').write_text(changed)
+    with pytest.raises(
+        ConfigurationError, match='keeps its classes, background, ball, line, field; .* has ' + names[0]
+    ):
+        train(config, resume=True)
+    assert (Path(config.output) / 'last.ckpt').read_bytes() == before
+    (root / 'dataset.yaml').write_text(right)
+    assert len(train(config, resume=True).rows) == 2
+
+
+def test_a_resumed_run_looks_at_files_that_changed(half_done):
+    root, config = half_done
+    (root / 'labels' / '003.png').write_bytes(b'no png')
+    with pytest.raises(DatasetError, match=r'003\.png'):
+        train(config, resume=True)
+
+
+def test_a_run_without_its_best_checkpoint_is_not_resumed(half_done):
+    _, config = half_done
+    (Path(config.output) / 'best.safetensors').unlink()
+    with pytest.raises(ConfigurationError, match=r'last\.ckpt without best\.safetensors.*--init-from'):
+        train(config, resume=True)

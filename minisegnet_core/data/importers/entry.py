@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
-from minisegnet_core.data.dataset import read_annotations
+from minisegnet_core.data.annotations import read_annotations
 from minisegnet_core.errors import ConfigurationError, SourceError
 
 COPIED = ('.jpg', '.jpeg', '.png')
