@@ -155,3 +155,7 @@ def _package_of(error: ImportError) -> str:
 def _missing_hint(error: ImportError) -> str:
     package = _package_of(error)
     return f'{package} is not installed; {HINTS[package]}' if package in HINTS else str(error)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -59,6 +59,8 @@ def main(argv: Sequence[str], prog: str) -> int:
     bounds_of(arguments)
     if arguments.live and (arguments.workers > 1 or arguments.cluster):
         raise ConfigurationError('--live plays one bag after the other; leave --workers and --cluster out')
+    if not arguments.live and (arguments.check_live or arguments.rate != 1):
+        raise ConfigurationError('--rate and --check-live are of a live replay: give --live too')
     if not arguments.rate > 0:
         raise ConfigurationError(f'--rate is {arguments.rate:g}; it must be above 0')
     if arguments.live:

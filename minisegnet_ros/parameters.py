@@ -36,19 +36,23 @@ class Change(Enum):
     MODEL = 'live: loads the model anew beside the running one'
 
 
+LARGEST_SIDE = 16384
+"""Pixels: an image of an expected size is allocated at the start."""
+
+
 def size_of(text: str) -> tuple[int, int]:
     """(width, height) in pixels of ``WIDTHxHEIGHT``.
 
     Raises:
-        ConfigurationError: it is none, or smaller than the network takes.
+        ConfigurationError: it is none, or out of range.
     """
     try:
         width, height = (int(part) for part in text.split('x'))
     except ValueError:
         width = height = 0
-    if min(width, height) < MINIMUM_NETWORK_SIZE:
+    if not MINIMUM_NETWORK_SIZE <= min(width, height) <= max(width, height) <= LARGEST_SIDE:
         raise ConfigurationError(
-            f'expected_size must be WIDTHxHEIGHT, both at least {MINIMUM_NETWORK_SIZE} pixels, not {text!r}'
+            f'expected_size must be WIDTHxHEIGHT, both {MINIMUM_NETWORK_SIZE} to {LARGEST_SIDE} pixels, not {text!r}'
         )
     return width, height
 

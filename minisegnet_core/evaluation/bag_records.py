@@ -40,6 +40,7 @@ class McapRecords:
         self._path = path
         self._schemas: dict[int, tuple[str, str]] = {}
         self._channels: dict[int, tuple[str, int]] = {}
+        self._read_of_chunk = 0
         self.lost_bytes = 0
 
     def __iter__(self) -> Iterator[Message]:
@@ -55,12 +56,13 @@ class McapRecords:
                 (length,) = struct.unpack('<Q', head[1:])
                 body = stream.read(min(length, size - stream.tell()))
                 whole = len(body) == length
+                self._read_of_chunk = 0
                 try:
                     yield from self._record(head[0], body, whole)
                 except (struct.error, ValueError, RuntimeError, UnicodeDecodeError, KeyError, EOFError):
                     whole = False
                 if not whole:
-                    self.lost_bytes = size - start
+                    self.lost_bytes = size - start - self._read_of_chunk
                     return
 
     def _record(self, kind: int, body: bytes, whole: bool) -> Iterator[Message]:
@@ -95,6 +97,8 @@ class McapRecords:
             record = data[position + 9 : position + 9 + length]
             yield from self._record(data[position], record, len(record) == length)
             position += 9 + length
+            if not compression and len(record) == length:
+                self._read_of_chunk = 9 + at + 8 + position  # with the heads of chunk and records
 
 
 def unzstd(data: bytes) -> bytes:

@@ -18,6 +18,7 @@ from minisegnet_core.evaluation.report import number
 from minisegnet_core.metrics import BallMatch
 
 FRAMES_FILE = 'frames.jsonl'
+REPORT_FILE = 'report.json'
 
 SMALLER_IS_BETTER = ('ball.error_px_p50',)
 
@@ -112,6 +113,19 @@ def _name(score: FrameScore) -> tuple[str, str]:
 def write_frames(scores: Sequence[FrameScore], path: Path) -> None:
     """One JSON object a frame: all that :func:`read_frames` needs to compare another model with this one later."""
     path.write_text(''.join(json.dumps(score.record()) + '\n' for score in scores))
+
+
+def read_classes(folder: Path) -> tuple[str, ...]:
+    """Names of the classes that the model of an earlier evaluation knew, by id.
+
+    Raises:
+        SourceError: the folder's report does not tell them.
+    """
+    path = folder / REPORT_FILE
+    try:
+        return tuple(map(str, json.loads(path.read_text())['classes']))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(f'{path} does not tell the classes ({error!r}); evaluate that model again') from error
 
 
 def read_frames(folder: Path) -> list[FrameScore]:

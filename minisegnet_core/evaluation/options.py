@@ -16,7 +16,14 @@ from minisegnet_core.classes import ClassSet
 from minisegnet_core.cli import EXIT_INTERRUPTED
 from minisegnet_core.errors import ConfigurationError, SourceError
 from minisegnet_core.evaluation.bootstrap import RESAMPLES
-from minisegnet_core.evaluation.comparison import FRAMES_FILE, compare, read_frames, write_frames
+from minisegnet_core.evaluation.comparison import (
+    FRAMES_FILE,
+    REPORT_FILE,
+    compare,
+    read_classes,
+    read_frames,
+    write_frames,
+)
 from minisegnet_core.evaluation.evaluator import Evaluation
 from minisegnet_core.evaluation.html import html_page
 from minisegnet_core.evaluation.pictures import encode_png, panels
@@ -135,9 +142,7 @@ def evaluate_and_report(
         ConfigurationError: a threshold is of no number of the report; it is written before.
     """
     bounds = bounds_of(arguments)
-    for option in ('labels', 'balls'):  # now: models load for a while
-        if (path := getattr(arguments, option)) and not Path(path).exists():
-            raise SourceError(f'--{option} {path}: there is no such file or folder')
+    _check(arguments, settings)
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
     for work in works:
@@ -159,10 +164,12 @@ def evaluate_and_report(
         *values['warnings'],
     ]
     interrupted = any(d.result.interrupted for d in done)
-    if arguments.compare and not interrupted:
-        values['comparison'] = _compare(arguments, works, settings, evaluation)
     missed, unknown = unreached(values, bounds)
     write_report(values, evaluation, output, missed)
+    if arguments.compare and not interrupted:
+        values['comparison'] = _compare(arguments, works, settings, evaluation)
+        missed, unknown = unreached(values, bounds)
+        write_report(values, evaluation, output, missed)
     print(summary(values))
     if 'comparison' in values:
         print(f'compared with {values["comparison"]["other"]}: {values["comparison"]["sentence"]}')
@@ -188,18 +195,41 @@ def gather(classes: ClassSet, done: Sequence[Done], worst: int, problems: Proble
     return evaluation
 
 
+def _check(arguments: Any, settings: Settings) -> None:
+    """Tells what would fail only after all frames were worked on.
+
+    Raises:
+        ConfigurationError, SourceError: truth or what to compare with is missing, or the latter has other classes.
+    """
+    if arguments.worst < 0:
+        raise ConfigurationError(f'--worst is {arguments.worst}; it must be at least 0')
+    for option in ('labels', 'balls'):
+        if (path := getattr(arguments, option)) and not Path(path).exists():
+            raise SourceError(f'--{option} {path}: there is no such file or folder')
+    other = arguments.compare
+    if not other:
+        return
+    earlier = (Path(other) / FRAMES_FILE).is_file()
+    theirs = read_classes(Path(other)) if earlier else segmenter_for(_with_model(settings, other)).classes.names
+    ours = segmenter_for(settings).classes.names
+    if theirs != ours:
+        raise ConfigurationError(
+            f'--compare {other}: that model knows the classes {", ".join(theirs)}, this one {", ".join(ours)}; they '
+            'must be the same'
+        )
+
+
+def _with_model(settings: Settings, model: str) -> Settings:
+    return tuple((name, model if name == 'model' else value) for name, value in settings)
+
+
 def _compare(arguments: Any, works: Sequence[Work], settings: Settings, evaluation: Evaluation) -> Values:
     other = Path(arguments.compare)
     if (other / FRAMES_FILE).is_file():
         second = Evaluation(evaluation.classes, read_frames(other), absent=evaluation.absent)
         return compare(evaluation, second, str(other), arguments.resample)
-    theirs = tuple((name, arguments.compare if name == 'model' else value) for name, value in settings)
+    theirs = _with_model(settings, arguments.compare)
     segmenter = segmenter_for(theirs)
-    if segmenter.classes.names != evaluation.classes.names:
-        raise ConfigurationError(
-            f'--compare {arguments.compare}: that model knows the classes {", ".join(segmenter.classes.names)}, this '
-            f'one {", ".join(evaluation.classes.names)}; they must be the same'
-        )
     plain = [replace(work, wanted=Wanted(arguments.worst, work.wanted.apart)) for work in works]
     done = offline(arguments.workers, arguments.cluster, len(evaluation.scores))(plain, theirs)
     second = gather(segmenter.classes, done, arguments.worst)
@@ -231,7 +261,7 @@ def unreached(values: Values, bounds: Sequence[Bound]) -> tuple[list[str], list[
 def write_report(values: Values, evaluation: Evaluation, output: Path, missed: Sequence[str]) -> None:
     """Writes report.html, report.json, report.csv, frames.jsonl and worst.png into ``output``."""
     output.mkdir(parents=True, exist_ok=True)
-    (output / 'report.json').write_text(json.dumps(values, indent=2, allow_nan=False) + '\n')
+    (output / REPORT_FILE).write_text(json.dumps(values, indent=2, allow_nan=False) + '\n')
     (output / 'report.csv').write_text(csv_text(values))
     (output / 'report.html').write_text(html_page(values, evaluation, missed), encoding='utf-8')
     write_frames(evaluation.scores, output / FRAMES_FILE)

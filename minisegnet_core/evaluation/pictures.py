@@ -91,7 +91,7 @@ class Worst:
 
     def add(self, frame: TruthFrame, prediction: Prediction | None, score: FrameScore) -> None:
         """Considers a frame; those that were not answered are not shown."""
-        if prediction is None:
+        if prediction is None or self.count < 1:
             return
         labels, previous = prediction.label_image, self._previous
         self._previous = labels

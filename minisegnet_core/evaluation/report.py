@@ -31,6 +31,7 @@ def report_values(evaluation: Evaluation, facts: Values, source: str, resample: 
     units, confidence = intervals(evaluation, resample)
     return {
         **facts,
+        'classes': list(evaluation.classes.names),
         'source': source,
         'frames': len(evaluation.scores),
         'frames_with_labels': evaluation.frames_with_labels(),
@@ -185,7 +186,8 @@ def _warnings(evaluation: Evaluation, units: Units, confidence: dict[str, Interv
     if evaluation.dropped:
         notes.append(f'{evaluation.dropped} of {total} frames were not answered; they count in no accuracy')
     if total and units.count < 2:
-        notes.append(f'there are no intervals: all frames belong to one {units.kind}; more bags, or --resample image')
+        resample = '' if units.kind == 'image' else ', or --resample image'
+        notes.append(f'there are no intervals: all frames belong to one {units.kind}; give more{resample}')
     elif confidence and units.count < FEW_UNITS:
         notes.append(f'intervals come from {units.count} {units.kind}s only and are rough')
     return notes
@@ -253,8 +255,10 @@ def summary(values: Values) -> str:
         rows.append(f'balls: seen in {sequence["balls_seen"]} of {values["frames"]} frames{jumps}')
     latency, frames = values['latency_ms'], values['frames']
     if latency['p50'] is not None:
+        # Live, it is from publishing an image to receiving its labels: the engine is only a part of it.
+        what = 'from image to labels' if values['replay'].startswith('live') else f'engine {values["model"]["engine"]}'
         rows.append(
-            f'{values["replay"]}, {frames} frames, {values["dropped"]} dropped; engine {values["model"]["engine"]}: '
+            f'{values["replay"]}, {frames} frames, {values["dropped"]} dropped; {what}: '
             f'{latency["p50"]:.1f} ms median, {latency["p95"]:.1f} ms p95'
         )
     if 'live_check' in values:

@@ -18,6 +18,7 @@ from minisegnet_core.evaluation.problems import Problems
 from minisegnet_core.evaluation.truth import BallTruths, LabelTruth
 from minisegnet_core.frames import open_frames
 from minisegnet_core.frames.files import ImageFolder, read_image
+from minisegnet_core.frames.frame import UniqueNames
 
 
 class Source(Protocol):
@@ -195,10 +196,17 @@ class FileSource:
     def _images(self) -> Iterator[tuple[str, int | None, NDArray[np.uint8] | None]]:
         if not isinstance(self._frames, ImageFolder):
             yield from ((frame.name, frame.stamp, frame.image) for frame in self._frames)
+            missing = getattr(self._frames, 'missing', 0)
+            if missing:
+                self.problems.add(
+                    'breaks_off', f'{self.name} breaks off: frames that it claims are missing', '', missing
+                )
             return
+        unique = UniqueNames()  # as `predict` names them
         for path in self._frames.paths:
+            name = unique(path.stem)
             try:
-                yield path.stem, None, read_image(path)
+                yield name, None, read_image(path)
             except ImageError as error:
                 self.problems.add('undecodable', f'image cannot be decoded: {error}', path.name)
-                yield path.stem, None, None
+                yield name, None, None

@@ -90,6 +90,8 @@ class LabelTopic:
 
 class BallTopic:
     """Balls of a topic. An image without a message has no ball; PointStamped holds x, y and, as z, the radius (px).
+    Of equal stamps, the first message goes to the first image; if there are fewer messages than images, nobody knows
+    which one has no ball, so the last ones have no truth.
 
     A point is taken for the centroid of the ball's visible part. How much of it is visible is told from the labels,
     where there are any. Several balls in a frame: PointStamped names one, and what else the labels show as ball counts
@@ -101,7 +103,7 @@ class BallTopic:
 
     def __init__(self, path: Path, topic: str) -> None:
         self.where = f'topic {topic}'
-        self._left: dict[int, list[tuple[float, float, float]]] = {}
+        self._left: dict[int, deque[list[tuple[float, float, float]]]] = defaultdict(deque)
         self._several = False
         with open_bag(path) as reader:
             connections = [c for c in reader.connections if c.topic == topic]
@@ -116,13 +118,16 @@ class BallTopic:
             for connection, _, raw in reader.messages(connections):
                 message: Any = reader.deserialize(raw, connection.msgtype)
                 stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-                found = _detections(message) if self._several else [_point(message)]
-                self._left.setdefault(stamp, []).extend(found)
+                found = list(_detections(message)) if self._several else [_point(message)]
+                self._left[stamp].append(found)
 
     def take(
         self, name: str, stamp: int | None, size: tuple[int, int], labels: NDArray[np.uint8] | None, ball_id: int | None
     ) -> Balls | None:
-        circles = self._left.pop(stamp, []) if stamp is not None else []
+        messages = self._left.get(stamp) if stamp is not None else None
+        if messages is not None and not messages:
+            return None
+        circles = messages.popleft() if messages else []
         full = labels if labels is not None and labels.shape == (size[1], size[0]) else None
         if full is None or ball_id is None:
             return tuple(BallTruth(x, y, radius, 1.0, x, y) for x, y, radius in circles)
@@ -133,7 +138,7 @@ class BallTopic:
         return tuple(balls)
 
     def unused(self) -> list[str]:
-        return [str(stamp) for stamp in self._left]
+        return [str(stamp) for stamp, messages in self._left.items() for _ in messages]
 
 
 def _point(message: Any) -> tuple[float, float, float]:

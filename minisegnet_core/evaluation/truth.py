@@ -17,6 +17,7 @@ from minisegnet_core.data.annotations import ball_truth
 from minisegnet_core.data.dataset import read_labels
 from minisegnet_core.data.importers.yolo import read_yolo
 from minisegnet_core.errors import SourceError
+from minisegnet_core.frames.frame import UniqueNames
 
 Balls = tuple[BallTruth, ...]
 
@@ -134,6 +135,7 @@ class BallLines:
     def __init__(self, path: Path) -> None:
         self.where = str(path)
         self._left: dict[str, Balls] = {}
+        of_stamps = UniqueNames()  # as a bag names its frames
         try:
             lines = path.read_text().splitlines()
         except OSError as error:
@@ -143,7 +145,10 @@ class BallLines:
                 continue
             try:
                 entry = json.loads(line)
-                name = str(entry['name'] if entry.get('name') is not None else entry['stamp'])
+                named = entry.get('name') is not None
+                name = str(entry['name']) if named else of_stamps(str(entry['stamp']))
+                if name in self._left:
+                    raise ValueError(f'{name} has its balls already')
                 if entry.get('balls') is not None:
                     self._left[name] = tuple(ball_truth(ball) for ball in entry['balls'])
             except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -16,6 +16,9 @@ from minisegnet_core.frames.frame import Frame, UniqueNames
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.webm', '.m4v', '.mpg', '.mpeg', '.ogv')
 
+FEW_FRAMES, FEW_SHARE = 3, 0.02
+"""By so many frames, or so large a share of them, what a video says of its length may be off."""
+
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sorting key under which ``frame2`` comes before ``frame10``."""
@@ -36,7 +39,11 @@ class ImageFolder:
         Raises:
             SourceError: there are none.
         """
-        paths = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith('.')]
+        paths = [
+            p
+            for p in folder.iterdir()
+            if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith('.') and p.is_file()
+        ]
         if not paths:
             hint = f'; did you mean {folder / "images"}?' if (folder / 'images').is_dir() else ''
             raise SourceError(f'folder {folder} holds no images ({", ".join(IMAGE_SUFFIXES)}){hint}')
@@ -71,12 +78,16 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 class VideoFile:
     """A video's frames; stamps are the time since its beginning, names the file's name and a number from 0.
 
+    Attributes:
+        missing: frames that the file claims and that did not come, once all were read; 0 where it is off by a few only.
+
     Raises:
         SourceError: OpenCV cannot decode the file's first frame.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.missing = 0
         capture = self._open()
         try:
             self._length = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 1)
@@ -101,6 +112,8 @@ class VideoFile:
             while True:
                 ok, image = capture.read()
                 if not ok:
+                    lacking = self._length - index
+                    self.missing = lacking if lacking > max(FEW_FRAMES, FEW_SHARE * self._length) else 0
                     return
                 milliseconds = capture.get(cv2.CAP_PROP_POS_MSEC)  # after a read: that frame's time
                 rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)

@@ -121,7 +121,7 @@ def run_benchmark(
         classes: of the models.
 
     Returns:
-        Rows as DESIGN.md has them: ``engine, precision, size, latency_ms_p50, latency_ms_p95, latency_ms_p99,
+        Rows as docs/inference.md tells them: ``engine, precision, size, latency_ms_p50, latency_ms_p95, latency_ms_p99,
         throughput_fps, gflops, start_ms, rss_mb, label_agreement, mean_iou, iou_drop, ...``; a row that could not be
         measured has ``error`` instead.
     """

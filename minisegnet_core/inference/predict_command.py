@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -24,7 +25,7 @@ from tqdm import tqdm
 from minisegnet_core.classes import ClassSet
 from minisegnet_core.cli import command
 from minisegnet_core.data.dataset import write_image
-from minisegnet_core.errors import SourceError
+from minisegnet_core.errors import ImageError, SourceError
 from minisegnet_core.frames import Frame, open_frames
 from minisegnet_core.inference.arguments import add_model_arguments, segmenter_of
 from minisegnet_core.inference.overlap import WrittenBehind, made_ahead
@@ -54,6 +55,8 @@ def main(argv: Sequence[str], prog: str) -> int:
     arguments = parser.parse_args(list(argv))
     frames = open_frames(arguments.source, arguments.topic)
     segmenter = segmenter_of(arguments)
+    for note in segmenter.notes:
+        print(f'note: {note}', file=sys.stderr)
     output = Path(arguments.output)
     (output / 'labels').mkdir(parents=True, exist_ok=True)
     busy_ms, count, began, ended = 0.0, 0, 0.0, 0.0
@@ -61,7 +64,10 @@ def main(argv: Sequence[str], prog: str) -> int:
     with Writer(output, segmenter.classes, arguments.full_size, arguments.overlay) as writer:
         with WrittenBehind(writer.write) as behind, contextlib.closing(made_ahead(frames)) as ahead:
             for frame in tqdm(ahead, total=len(frames), desc='predict', unit='frame'):
-                result = segmenter.run(frame.image)
+                try:
+                    result = segmenter.run(frame.image)
+                except ImageError as error:
+                    raise ImageError(f'frame {frame.name}: {error}') from error
                 if count:  # the first image is when the engine compiles
                     busy_ms += result.engine_ms
                 else:
@@ -71,7 +77,13 @@ def main(argv: Sequence[str], prog: str) -> int:
         ended = time.perf_counter()
     if not count:
         raise SourceError(f'{arguments.source} gave no frame')
-    print(f'{count} frames by {segmenter.engine} {segmenter.precision}, model {segmenter.model_hash}: {output}')
+    print(
+        f'{count} frames by {segmenter.engine} {segmenter.precision} on {segmenter.device}, model '
+        f'{segmenter.model_hash}: {output}'
+    )
+    missing = getattr(frames, 'missing', 0)
+    if missing:
+        print(f'{arguments.source} breaks off: {missing} frames that it claims are missing', file=sys.stderr)
     if count > 1 and ended > began:
         rate, share = (count - 1) / (ended - began), busy_ms / 1e3 / (ended - began)
         print(f'{rate:.1f} frames/s; the network worked {share:.0%} of the time')

@@ -148,9 +148,9 @@ class Setup:
             self.message('class weights from the data: ' + ', '.join(f'{w:.2f}' for w in given))
         weights = list(given) or [1.0] * len(self.classes)
         if weights == TrainConfig().class_weights and self.classes.names != SOCCER.names:
-            meant, here = ', '.join(SOCCER.names), ', '.join(self.classes.names)
+            meant, names = ', '.join(SOCCER.names), ', '.join(self.classes.names)
             self.message(
-                f'class_weights {", ".join(f"{w:g}" for w in weights)} are meant for {meant}; here they weigh {here} '
+                f'class_weights {", ".join(f"{w:g}" for w in weights)} are meant for {meant}; here they weigh {names} '
                 '(--class-weights auto: from the data)'
             )
         return [0.0 if n in self.dataset.absent else w for n, w in zip(self.classes.names, weights, strict=True)]

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import yaml
 
@@ -162,6 +164,26 @@ def test_hyphens_and_underscores_both_work(tmp_path, capsys):
         assert 'no dataset.yaml' in capsys.readouterr().err
 
 
+def test_prefixes_of_repeat_keep_their_hyphens_and_nothing_is_abbreviated(capsys):
+    from minisegnet_core.training.command import make_parser, parse_settings
+
+    parser = make_parser('train', '')
+    _, config = parse_settings(parser, ['--repeat.my-photo', '6', '--stage1.batch-size=4', '--augment.scale', '[1, 1]'])
+    assert config.repeat == {'my-photo': 6}
+    assert config.stage1.batch_size == 4
+    with pytest.raises(SystemExit) as stop:
+        parse_settings(parser, ['--stage1.epoch', '3'])
+    assert stop.value.code == 2
+    assert '--stage1.epoch' in capsys.readouterr().err
+
+
+def test_the_program_runs_as_a_module():
+    command = [sys.executable, '-m', 'minisegnet_core.cli', 'predikt']
+    told = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert told.returncode == 2
+    assert 'did you mean predict' in told.stderr
+
+
 def test_evaluate_predict_and_thresholds(shapes_dataset, tmp_path, capsys):
     pytest.importorskip('torch', reason='makes a model')
     import torch
@@ -196,6 +218,27 @@ def test_evaluate_predict_and_thresholds(shapes_dataset, tmp_path, capsys):
     assert (tmp_path / 'p' / 'overlay.mp4').stat().st_size > 0
     assert predict([str(tmp_path / 'gone'), '--output', str(tmp_path / 'q')], 'predict') == 2
     assert 'there is no' in capsys.readouterr().err
+    (tmp_path / 'small').mkdir()
+    cv2.imwrite(str(tmp_path / 'small' / 'tiny.png'), np.zeros((20, 30, 3), np.uint8))
+    assert predict([str(tmp_path / 'small'), '--model', str(model), '--output', str(tmp_path / 's')], 'predict') == 2
+    assert 'frame tiny: the image is 30x20' in capsys.readouterr().err
+
+
+def test_predict_tells_where_it_runs_instead(shapes_dataset, tmp_path, capsys):
+    pytest.importorskip('torch', reason='makes a model')
+    openvino = pytest.importorskip('openvino', reason='it is OpenVINO that falls back')
+    from exported import exported
+
+    from minisegnet_core.inference.predict_command import main as predict
+
+    if 'GPU' in openvino.Core().available_devices:
+        pytest.skip('OpenVINO has a GPU here')
+    model = ['--model', str(exported()[1]), '--engine', 'openvino', '--device', 'gpu']
+    image = str(shapes_dataset / 'images' / '000.jpg')
+    assert predict([image, *model, '--output', str(tmp_path / 'p')], 'predict') == 0
+    told = capsys.readouterr()
+    assert 'note: OpenVINO finds no GPU here' in told.err
+    assert ' on CPU, model ' in told.out
 
 
 @pytest.mark.parametrize('name', [*sorted(p.stem for p in (ROOT / 'config').glob('model*.yaml')), 'finetune'])

@@ -8,6 +8,7 @@ from test_frames_bags import BASE, FORMATS, BagMaker
 
 from minisegnet_core.classes import SOCCER
 from minisegnet_core.errors import SourceError
+from minisegnet_core.evaluation.bag_records import McapRecords
 from minisegnet_core.evaluation.bag_source import BagPart, BagQuestion, BagSource, ReadableBag
 from minisegnet_core.evaluation.pipeline import ahead, evaluate_source
 from minisegnet_core.evaluation.recovery import is_cut_off
@@ -25,6 +26,16 @@ def test_what_can_be_read_of_a_cut_off_bag_is_evaluated(tmp_path, kind):
     assert all(score.mean_iou() == 1.0 for score in result.scores if score.confusion is not None)
     assert sum(score.confusion is not None for score in result.scores) >= len(result.scores) - 1
     assert 'bytes at its end are lost' in result.problems.sentences()[0]
+
+
+def test_of_a_cut_off_chunk_only_what_was_not_read_is_lost(tmp_path):
+    bag = make_bag(tmp_path, 'mcap', count=14)
+    (path,) = bag.path.glob('*.mcap')
+    size = int(path.stat().st_size * 0.7)
+    path.write_bytes(path.read_bytes()[:size])
+    records = McapRecords(path)
+    read = sum(len(message[-1]) for message in records)
+    assert 0 < records.lost_bytes < size - read, 'it said that nearly the whole file was'
 
 
 def test_bag_without_index_loses_nothing(tmp_path):

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -204,6 +205,36 @@ def test_comparison_with_itself_and_with_an_earlier_folder(evaluated_bag, engine
     scores = read_frames(evaluated_bag / 'out')
     evaluation = Evaluation(segmenter_for(segmenter_settings(engine)).classes, scores)
     assert evaluation.confusion().counts.tolist() == report_of(evaluated_bag / 'out')['confusion']
+
+
+def test_what_cannot_be_compared_is_told_before_anything_is_evaluated(evaluated_bag, engine, tmp_path, capsys):
+    (bag,) = (evaluated_bag / 'bag_').iterdir()
+    arguments = [str(bag), *engine, '--output', str(tmp_path / 'o')]
+    other = tmp_path / 'other'
+    shutil.copytree(evaluated_bag / 'out', other)
+    report = report_of(other)
+    for classes, message in (
+        (report['classes'][::-1], 'that model knows the classes field, line, ball, background, this one background'),
+        (report['classes'][:2], 'that model knows the classes background, ball, this one background'),
+        (None, 'does not tell the classes'),
+    ):
+        (other / 'report.json').write_text(json.dumps({**report, 'classes': classes}))
+        assert evaluate_bag([*arguments, '--compare', str(other)], 'x') == 2
+        assert message in capsys.readouterr().err
+    assert evaluate_bag([*arguments, '--compare', 'nosuch.onnx'], 'x') == 2
+    assert 'nosuch.onnx' in capsys.readouterr().err
+    assert evaluate_bag([*arguments, '--worst', '-3'], 'x') == 2
+    assert '--worst is -3; it must be at least 0' in capsys.readouterr().err
+    assert not (tmp_path / 'o').exists()
+    assert evaluate_bag([*arguments, '--worst', '0'], 'x') == 0
+    assert not (tmp_path / 'o' / 'worst.png').exists()
+
+
+def test_options_of_a_live_replay_need_one(evaluated_bag, tmp_path, capsys):
+    (bag,) = (evaluated_bag / 'bag_').iterdir()
+    for option in (['--rate', '2'], ['--check-live']):
+        assert evaluate_bag([str(bag), '--output', str(tmp_path / 'o'), *option], 'x') == 2
+        assert 'are of a live replay: give --live too' in capsys.readouterr().err
 
 
 def test_compare_runs_the_other_model_on_the_same_frames(shapes_dataset, engine, tmp_path):

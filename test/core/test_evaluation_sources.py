@@ -67,6 +67,22 @@ def test_stamps_zero_repeated_and_disordered(tmp_path):
     assert result.scores[3].name == f'{BASE + 7}_1'
 
 
+@pytest.mark.parametrize('stamp', [0, BASE])
+@pytest.mark.parametrize('balls', [4, 3])
+def test_balls_of_equal_stamps_go_to_their_images_in_order(tmp_path, stamp, balls):
+    """The first image took them all, and the others had none in truth."""
+    with BagMaker(tmp_path, 'mcap') as bag:
+        for index in range(4):
+            bag.image(image_of(labels_of(index)), stamp, BASE + index, topic=IMAGES)
+            if index < balls:
+                add_ball(bag, stamp, 4 * index + 3.5, 27.5, 4.5)
+    result = evaluated(bag.path)
+    assert [None if s.match is None else s.match.hit.x for s in result.scores] == [3.5, 7.5, 11.5, 15.5][:balls] + [
+        None
+    ] * (4 - balls)
+    assert result.problems.counts().get('no_ball_truth', 0) == 4 - balls, 'which image has no ball is not known'
+
+
 def test_strange_ids_sizes_and_encodings_of_truth(tmp_path):
     with BagMaker(tmp_path, 'mcap') as bag:
         for index in range(5):
@@ -186,8 +202,14 @@ def test_balls_from_lines(tmp_path):
     assert truth.take('a', None, (64, 48), None, 1) == ()
     assert truth.take('b', None, (64, 48), None, 1) is None
     path.write_text('{"name": "a", "balls": [{"x": 1}]}\n')
-    with pytest.raises(SourceError, match='line 1'):
+    with pytest.raises(SourceError, match=r'line 1: .*has no y, radius'):
         BallLines(path)
+    path.write_text(2 * '{"name": "a", "balls": []}\n')
+    with pytest.raises(SourceError, match=r'line 2: .*a has its balls already'):
+        BallLines(path)
+    path.write_text(''.join(f'{{"stamp": 0, "balls": [{{"x": {x}, "y": 1, "radius": 2}}]}}\n' for x in (5, 7)))
+    truth = BallLines(path)  # as the frames of a bag are named whose clock stands still
+    assert [truth.take(name, 0, (64, 48), None, 1)[0].x for name in ('0', '0_1')] == [5, 7]
     with pytest.raises(SourceError, match='holds no boxes'):
         YoloBoxes(tmp_path)
     with pytest.raises(SourceError, match='holds no label image'):
@@ -204,6 +226,36 @@ def test_folder_of_photos_with_a_damaged_one(tmp_path):
     assert [score.name for score in result.scores] == ['0', '2'] and not result.in_time
     assert result.problems.counts() == {'undecodable': 1, 'no_ball_truth': 1}
     assert result.scores[0].match.false
+
+
+def test_a_cut_off_video_is_a_problem_not_a_whole_one(tmp_path):
+    path = tmp_path / 'clip.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
+    if not writer.isOpened():
+        pytest.skip('this OpenCV writes no MJPG')
+    for index in range(40):
+        writer.write(image_of(labels_of(index % 8)))
+    writer.release()
+    whole = FileSource(path, None, None, SOCCER)
+    assert len(evaluate_source(whole, predict, SOCCER).scores) == 40
+    assert whole.problems.counts() == {}
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    source = FileSource(path, None, None, SOCCER)
+    count = len(evaluate_source(source, predict, SOCCER).scores)
+    assert 4 < count < 30
+    assert source.problems.counts() == {'breaks_off': 40 - count}
+
+
+def test_labels_of_images_with_equal_stems(tmp_path):
+    """`predict` names them a and a_1; so do the labels and balls to judge them by."""
+    for ending in ('bmp', 'png'):
+        cv2.imwrite(str(tmp_path / f'a.{ending}'), image_of(labels_of(1)))
+    lines = tmp_path / 'balls.jsonl'
+    lines.write_text('{"name": "a", "balls": []}\n{"name": "a_1", "balls": []}\n')
+    source = FileSource(tmp_path, None, BallLines(lines), SOCCER)
+    assert [score.name for score in evaluate_source(source, predict, SOCCER).scores] == ['a', 'a_1']
+    assert source.problems.counts() == {}
 
 
 def test_problems_count_and_name_the_first_few():

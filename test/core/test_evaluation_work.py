@@ -70,7 +70,7 @@ def test_wrong_use_is_one_sentence(shapes_dataset, tmp_path, capsys):
         (evaluate, [str(shapes_dataset), '--labels', 'x'], 'brings its own truth'),
         (evaluate_bag, [str(tmp_path / 'gone.bag')], 'there is no ROS bag'),
         (evaluate_bag, [str(bag), '--live', '--workers', '2'], 'one bag after the other'),
-        (evaluate_bag, [str(bag), '--rate', '0'], 'must be above 0'),
+        (evaluate_bag, [str(bag), '--live', '--rate', '0'], 'must be above 0'),
     ):
         assert call([*arguments, *output], 'x') == 2
         assert text in capsys.readouterr().err

@@ -87,7 +87,7 @@ def test_a_write_that_fails_is_told_and_ends_the_writing():
 
 
 class FakeSegmenter:
-    engine, precision, model_hash, classes = 'fake', 'float32', 'abc', SOCCER
+    engine, precision, device, model_hash, classes, notes = 'fake', 'float32', 'CPU', 'abc', SOCCER, ()
 
     def run(self, image):
         height, width = image.shape[:2]

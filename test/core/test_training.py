@@ -125,6 +125,7 @@ def test_learning_rates_by_hand():
         ({'init_from': 'a.safetensors', 'encoder_weights': 'b.pth'}, r"encoder_weights is 'b\.pth'"),
         ({'stage1': StageConfig(), 'freeze_anyway': True}, 'freeze_anyway is True'),
         ({'repeat': {'photo_': 0}}, r'repeat\.photo_ is 0'),
+        ({'seed': 2**64}, r'seed is 18446744073709551616; it must be 0 to'),
     ],
 )
 def test_wrong_settings_are_named_before_a_folder_is_made(shapes_dataset, tmp_path, changes, message):
