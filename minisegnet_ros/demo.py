@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from minisegnet_core.classes import SOCCER
+from minisegnet_core.classes import ClassSet
 from minisegnet_core.cli import command
 from minisegnet_core.errors import ImageError, SourceError
 from minisegnet_core.frames import is_bag
 from minisegnet_core.frames.bag import BagImages
 from minisegnet_core.inference.pace import fitting_network_size
+from minisegnet_core.inference.selection import classes_of_model
 from minisegnet_core.scenes import SceneConfig
 from minisegnet_core.scenes.bags import IMAGE, write_bag
 from minisegnet_core.scenes.series import Series
@@ -70,6 +71,7 @@ def main(argv: Sequence[str], prog: str) -> int:
     bag = open_bag(arguments.bag, arguments.topic, output)
     first = first_image(bag)
     model = str(Path(arguments.model).resolve()) if Path(arguments.model).is_file() else arguments.model
+    classes = classes_of_model(model)
     network_size = arguments.network_size
     if network_size == 'auto':
         network_size = size_that_keeps_up(bag, first, arguments.rate, model, arguments.engine, arguments.threads)
@@ -90,7 +92,7 @@ def main(argv: Sequence[str], prog: str) -> int:
     (output / 'report.json').write_text(json.dumps(report, indent=2) + '\n')
     if not recording.answered:
         raise NodeError(f'the node answered none of {len(recording.frames)} images; see {output / "report.json"}')
-    draw(recording, bag, output)
+    draw(recording, bag, classes, output)
     print(
         f'{report["frames_out"]} of {report["frames_in"]} images answered, {report["latency_ms_p50"]} ms (p50), '
         f'{report["latency_ms_p95"]} ms (p95), ball seen in {report["balls_seen"]}, engine {report["engine"]}'
@@ -170,8 +172,8 @@ def report_of(recording: Recording, bag: BagImages) -> dict[str, Any]:
     }
 
 
-def draw(recording: Recording, bag: BagImages, output: Path) -> None:
-    """Writes overlay.mp4 and sheet.png from the bag's images and the labels that came back.
+def draw(recording: Recording, bag: BagImages, classes: ClassSet, output: Path) -> None:
+    """Writes overlay.mp4 and sheet.png from the bag's images and the labels that came back, in the classes' colours.
 
     Raises:
         ImageError: the video cannot be written, or not read again.
@@ -191,7 +193,7 @@ def draw(recording: Recording, bag: BagImages, output: Path) -> None:
         messages = tqdm(bag.messages(), total=len(frames), desc='draw', unit='image')
         for frame, message in zip(frames, messages, strict=True):
             try:
-                picture = overlay(message.decode().rgb(), frame)
+                picture = overlay(message.decode().rgb(), frame, classes)
             except ImageError:
                 continue  # the node could not answer it either
             video = video or VideoWriter(part, video_size(picture), rate)
@@ -219,13 +221,13 @@ def video_size(picture: NDArray[np.uint8]) -> tuple[int, int]:
     return max(2, round(width * scale)), max(2, round(height * scale))
 
 
-def overlay(image: NDArray[np.uint8], frame: Played) -> NDArray[np.uint8]:
+def overlay(image: NDArray[np.uint8], frame: Played, classes: ClassSet) -> NDArray[np.uint8]:
     """The image with what the node said of it; a dropped one is marked so."""
     if frame.labels is None:
         picture = image.copy()
         cv2.putText(picture, 'dropped', (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 0, 0), 2, cv2.LINE_AA)
         return picture
-    picture = draw_overlay(image, frame.labels, SOCCER)
+    picture = draw_overlay(image, frame.labels, classes)
     if frame.ball is not None:
         x, y, radius = frame.ball
         center = round(x * 16), round(y * 16)  # OpenCV's `shift`: sixteenths of a pixel

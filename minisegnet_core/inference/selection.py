@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from minisegnet_core.classes import SOCCER, ClassSet
 from minisegnet_core.errors import ConfigurationError, ModelError
 from minisegnet_core.inference.engine import Device, Engine, Precision, check_choices
+from minisegnet_core.inference.onnx_metadata import classes_of
 from minisegnet_core.inference.processor import Processor, available_cores, has_nvidia_gpu, processor
 from minisegnet_core.resources import models_directory
 
@@ -171,6 +173,22 @@ def find_model(model: str | Path) -> Path:
     if shipped.name == str(model) and shipped.suffix in ENGINES_OF_FORMAT and shipped.is_file():
         return shipped
     raise ModelError(f'there is no model file {model}; shipped are: {_shipped_names()}')
+
+
+def classes_of_model(model: str | Path) -> ClassSet:
+    """The classes that a model speaks of, without loading it into an engine; empty: those of the shipped ones.
+
+    Raises:
+        ModelError: there is no such model, or its file is damaged.
+    """
+    if not model:
+        return SOCCER
+    path = find_model(model)
+    if path.suffix == '.onnx':
+        return classes_of(path)
+    from minisegnet_core.checkpoint import load_checkpoint  # late: it takes PyTorch
+
+    return load_checkpoint(path)[1].classes
 
 
 def _shipped_names() -> str:

@@ -8,12 +8,15 @@ pytest.importorskip('onnx', reason='export needs onnx')
 
 from exported import exported, picture, random_model
 
+from minisegnet_core.checkpoint import ModelRecord, save_checkpoint
+from minisegnet_core.classes import SOCCER, ClassSet, SegmentationClass
 from minisegnet_core.errors import ConfigurationError, ImageError, ModelError
 from minisegnet_core.inference import selection
 from minisegnet_core.inference.engine import cache_directory
 from minisegnet_core.inference.processor import Processor, processor
 from minisegnet_core.inference.segmenter import Segmenter, most_probable
 from minisegnet_core.inference.selection import CHECKPOINT, FLOAT, INT8
+from minisegnet_core.model import MiniSegNet
 
 AVX2 = Processor('a CPU', 2, frozenset({'avx', 'avx2'}))
 AMX = Processor('a server', 2, frozenset({'avx2', 'avx512f', 'avx512_vnni', 'amx_int8', 'amx_bf16'}))
@@ -243,3 +246,14 @@ def test_most_probable_is_argmax_with_the_first_of_equals():
     out = np.empty((13, 9), np.uint8)
     most_probable(probabilities, out)
     np.testing.assert_array_equal(out, probabilities.argmax(0))
+
+
+def test_a_models_classes_are_told_without_an_engine(tmp_path):
+    others = ClassSet((SOCCER.classes[0], SegmentationClass('goal', (1, 2, 3))))
+    assert selection.classes_of_model('') == SOCCER
+    assert selection.classes_of_model(exported()[1]) == SOCCER
+    assert selection.classes_of_model(str(exported()[0])) == SOCCER
+    save_checkpoint(tmp_path / 'goal.safetensors', MiniSegNet(2, 0.25), ModelRecord(others))
+    assert selection.classes_of_model(tmp_path / 'goal.safetensors') == others
+    with pytest.raises(ModelError, match='there is no model file nosuch'):
+        selection.classes_of_model('nosuch.onnx')

@@ -50,7 +50,7 @@ def test_defaults_are_allowed():
         ('network_size', '10x10', 'network size'),
         ('threads', -1, 'threads'),
         ('expected_size', 'native', 'expected_size must be WIDTHxHEIGHT'),
-        ('expected_size', '640x10', 'both at least 64'),
+        ('expected_size', '640x10', 'both 64 to 16384'),
         ('rotate', 45, 'rotate must be one of 0, 90, 180, 270, not 45'),
         (
             'roi',
