@@ -162,24 +162,16 @@ def test_demo_plays_a_bag_and_writes_its_three_files(bag, tmp_path, monkeypatch,
 def test_demo_says_why_the_node_cannot_start(bag, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     rclpy.try_shutdown()
+    arguments = ['--bag', str(bag), '--output', str(tmp_path / 'out'), '--network-size', 'native']
     try:
-        code = demo.main(
-            [
-                '--bag',
-                str(bag),
-                '--output',
-                str(tmp_path / 'out'),
-                '--model',
-                'nothing.onnx',
-                '--network-size',
-                'native',
-            ],
-            'demo',
-        )
+        code = demo.main([*arguments, '--model', 'minisegnet.onnx', '--engine', 'torch'], 'demo')
+        assert demo.main([*arguments, '--model', 'nothing.onnx'], 'demo') == 2
     finally:
         rclpy.init()
     assert code == 2
-    assert 'demo: the node cannot start: there is no model file nothing.onnx' in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert 'demo: the node cannot start: the engine torch does not read minisegnet.onnx' in told
+    assert 'demo: there is no model file nothing.onnx' in told
 
 
 def test_death_of_the_node_is_told_with_its_last_words(monkeypatch):
