@@ -39,10 +39,11 @@ def read_annotations(path: Path) -> dict[str, dict[str, Any]]:
             continue
         try:
             entry = json.loads(line)
+            if not isinstance(entry, dict) or 'name' not in entry:
+                raise ValueError('it is no object with a name')
             entries[str(entry['name'])] = _typed(entry)
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-            reason = f'it has no {error}' if isinstance(error, KeyError) else error
-            raise DatasetError(f'{path}, line {number}: not an annotation with a name ({reason})') from error
+        except ValueError as error:  # JSON's errors too
+            raise DatasetError(f'{path}, line {number} is no annotation: {error}') from error
     return entries
 
 

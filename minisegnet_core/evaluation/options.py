@@ -31,6 +31,7 @@ from minisegnet_core.evaluation.problems import Problems
 from minisegnet_core.evaluation.report import Values, csv_text, lookup, report_values, summary
 from minisegnet_core.evaluation.work import Done, Settings, Wanted, Work, do_all, open_executor, segmenter_for
 from minisegnet_core.inference.arguments import add_model_arguments
+from minisegnet_core.inference.selection import classes_of_model
 from minisegnet_core.visualization import contact_sheet
 
 WORST_SHEET = 6
@@ -142,7 +143,7 @@ def evaluate_and_report(
         ConfigurationError: a threshold is of no number of the report; it is written before.
     """
     bounds = bounds_of(arguments)
-    _check(arguments, settings)
+    _check(arguments)
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
     for work in works:
@@ -195,7 +196,7 @@ def gather(classes: ClassSet, done: Sequence[Done], worst: int, problems: Proble
     return evaluation
 
 
-def _check(arguments: Any, settings: Settings) -> None:
+def _check(arguments: Any) -> None:
     """Tells what would fail only after all frames were worked on.
 
     Raises:
@@ -210,8 +211,8 @@ def _check(arguments: Any, settings: Settings) -> None:
     if not other:
         return
     earlier = (Path(other) / FRAMES_FILE).is_file()
-    theirs = read_classes(Path(other)) if earlier else segmenter_for(_with_model(settings, other)).classes.names
-    ours = segmenter_for(settings).classes.names
+    theirs = read_classes(Path(other)) if earlier else classes_of_model(other).names
+    ours = classes_of_model(arguments.model).names
     if theirs != ours:
         raise ConfigurationError(
             f'--compare {other}: that model knows the classes {", ".join(theirs)}, this one {", ".join(ours)}; they '
@@ -219,16 +220,12 @@ def _check(arguments: Any, settings: Settings) -> None:
         )
 
 
-def _with_model(settings: Settings, model: str) -> Settings:
-    return tuple((name, model if name == 'model' else value) for name, value in settings)
-
-
 def _compare(arguments: Any, works: Sequence[Work], settings: Settings, evaluation: Evaluation) -> Values:
     other = Path(arguments.compare)
     if (other / FRAMES_FILE).is_file():
         second = Evaluation(evaluation.classes, read_frames(other), absent=evaluation.absent)
         return compare(evaluation, second, str(other), arguments.resample)
-    theirs = _with_model(settings, arguments.compare)
+    theirs = tuple((name, arguments.compare if name == 'model' else value) for name, value in settings)
     segmenter = segmenter_for(theirs)
     plain = [replace(work, wanted=Wanted(arguments.worst, work.wanted.apart)) for work in works]
     done = offline(arguments.workers, arguments.cluster, len(evaluation.scores))(plain, theirs)

@@ -196,7 +196,7 @@ class FileSource:
     def _images(self) -> Iterator[tuple[str, int | None, NDArray[np.uint8] | None]]:
         if not isinstance(self._frames, ImageFolder):
             yield from ((frame.name, frame.stamp, frame.image) for frame in self._frames)
-            missing = getattr(self._frames, 'missing', 0)
+            missing = self._frames.missing
             if missing:
                 self.problems.add(
                     'breaks_off', f'{self.name} breaks off: frames that it claims are missing', '', missing

@@ -67,6 +67,8 @@ class BagImages:
         SourceError: the bag is damaged or not indexed, holds no images, lacks the topic, or has several to choose from.
     """
 
+    missing = 0
+
     def __init__(self, path: Path, topic: str | None = None) -> None:
         self.path = path
         with open_bag(path) as reader:

@@ -29,6 +29,8 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 class ImageFolder:
     """Image files in natural order; a frame is named as its file is, less the ending."""
 
+    missing = 0
+
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = tuple(paths)
 
@@ -77,9 +79,6 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 class VideoFile:
     """A video's frames; stamps are the time since its beginning, names the file's name and a number from 0.
-
-    Attributes:
-        missing: frames that the file claims and that did not come, once all were read; 0 where it is off by a few only.
 
     Raises:
         SourceError: OpenCV cannot decode the file's first frame.

@@ -27,7 +27,12 @@ class FrameSource(Protocol):
     """Can be iterated more than once, each time from the beginning; never holds more than one image.
 
     Iterating raises SourceError where the source is damaged, ImageError where one image is; the text names it.
+
+    missing: frames that the source claims and that did not come, known once all were read. Only videos break off so, in
+    silence; a few by which their claim is off do not count.
     """
+
+    missing: int
 
     def __iter__(self) -> Iterator[Frame]: ...
 

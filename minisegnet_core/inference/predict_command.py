@@ -81,9 +81,8 @@ def main(argv: Sequence[str], prog: str) -> int:
         f'{count} frames by {segmenter.engine} {segmenter.precision} on {segmenter.device}, model '
         f'{segmenter.model_hash}: {output}'
     )
-    missing = getattr(frames, 'missing', 0)
-    if missing:
-        print(f'{arguments.source} breaks off: {missing} frames that it claims are missing', file=sys.stderr)
+    if frames.missing:
+        print(f'{arguments.source} breaks off: {frames.missing} frames that it claims are missing', file=sys.stderr)
     if count > 1 and ended > began:
         rate, share = (count - 1) / (ended - began), busy_ms / 1e3 / (ended - began)
         print(f'{rate:.1f} frames/s; the network worked {share:.0%} of the time')

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from test_frames_bags import BASE, BagMaker
 
 from minisegnet_core.ball import Ball
@@ -41,6 +42,17 @@ def write_bag(folder: Path, count=8, kind='mcap', shift=0) -> Path:
             bag.image(image_of(labels), stamp, stamp, topic=IMAGES)
             bag.image(labels, stamp, stamp, 'mono8', LABELS)
     return bag.path
+
+
+def write_video(path: Path, codec: str, pictures: list[np.ndarray]) -> None:
+    """(H, W, 3) uint8 BGR pictures, ten a second; skips a test where OpenCV has no such codec."""
+    height, width = pictures[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 10, (width, height))
+    if not writer.isOpened():
+        pytest.skip(f'this OpenCV writes no {codec}')
+    for picture in pictures:
+        writer.write(picture)
+    writer.release()
 
 
 def segmenter_settings(options: list[str]):

@@ -136,10 +136,11 @@ def test_labels_with_a_palette_are_refused_as_the_colours_they_are_read_as(tmp_p
 
 
 def test_damaged_annotation_is_named_by_line(root):
-    with (root / 'annotations.jsonl').open('a') as file:
-        file.write('{"name": \n')
-    with pytest.raises(DatasetError, match='line 3'):
-        open_dataset(root)
+    whole = (root / 'annotations.jsonl').read_text()
+    for line, reason in (('{"name": ', 'Expecting value'), ('[1]', 'no object with a name'), ('{}', 'no object with')):
+        (root / 'annotations.jsonl').write_text(f'{whole}{line}\n')
+        with pytest.raises(DatasetError, match=f'line 3 is no annotation: .*{reason}'):
+            open_dataset(root)
 
 
 def annotated(root, entry):
@@ -164,7 +165,7 @@ def test_what_is_not_known_of_an_image_is_null_or_left_out(root):
 @pytest.mark.parametrize(
     ('entry', 'message'),
     [
-        ({'balls': [{'x': 8, 'y': 9}]}, r'line 1: .*has no radius'),
+        ({'balls': [{'x': 8, 'y': 9}]}, r'line 1 is no annotation: .*has no radius'),
         ({'balls': [{'x': 8, 'y': None, 'radius': 3}]}, 'has no y'),
         ({'balls': [{'x': 8, 'y': '9', 'radius': 3}]}, "y of a ball is '9'; it must be a number"),
         (

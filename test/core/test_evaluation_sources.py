@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-
 import cv2
 import numpy as np
 import pytest
-from recordings import IMAGES, LABELS, STEP, add_ball, evaluated, image_of, labels_of, make_bag, predict
+from recordings import IMAGES, LABELS, STEP, add_ball, evaluated, image_of, labels_of, make_bag
 from rosbags.typesys import get_types_from_msg
 from test_frames_bags import BASE, FORMATS, BagMaker
 
 from minisegnet_core.classes import SOCCER
 from minisegnet_core.errors import SourceError
 from minisegnet_core.evaluation.bag_source import BagPart, BagQuestion, BagSource, ReadableBag, choose_topics
-from minisegnet_core.evaluation.pipeline import evaluate_source
 from minisegnet_core.evaluation.problems import Problems
-from minisegnet_core.evaluation.sources import FileSource
 from minisegnet_core.evaluation.truth import BallLines, LabelFolder, YoloBoxes
 
 
@@ -216,48 +212,6 @@ def test_balls_from_lines(tmp_path):
         LabelFolder(tmp_path)
 
 
-def test_folder_of_photos_with_a_damaged_one(tmp_path):
-    for index in range(3):
-        cv2.imwrite(str(tmp_path / f'{index}.png'), image_of(labels_of(index)))
-    (tmp_path / '1.png').write_bytes(b'no image')
-    (tmp_path / 'balls.jsonl').write_text(json.dumps({'name': '0', 'balls': []}) + '\n')
-    source = FileSource(tmp_path, None, BallLines(tmp_path / 'balls.jsonl'), SOCCER)
-    result = evaluate_source(source, predict, SOCCER)
-    assert [score.name for score in result.scores] == ['0', '2'] and not result.in_time
-    assert result.problems.counts() == {'undecodable': 1, 'no_ball_truth': 1}
-    assert result.scores[0].match.false
-
-
-def test_a_cut_off_video_is_a_problem_not_a_whole_one(tmp_path):
-    path = tmp_path / 'clip.avi'
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
-    if not writer.isOpened():
-        pytest.skip('this OpenCV writes no MJPG')
-    for index in range(40):
-        writer.write(image_of(labels_of(index % 8)))
-    writer.release()
-    whole = FileSource(path, None, None, SOCCER)
-    assert len(evaluate_source(whole, predict, SOCCER).scores) == 40
-    assert whole.problems.counts() == {}
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
-    source = FileSource(path, None, None, SOCCER)
-    count = len(evaluate_source(source, predict, SOCCER).scores)
-    assert 4 < count < 30
-    assert source.problems.counts() == {'breaks_off': 40 - count}
-
-
-def test_labels_of_images_with_equal_stems(tmp_path):
-    """`predict` names them a and a_1; so do the labels and balls to judge them by."""
-    for ending in ('bmp', 'png'):
-        cv2.imwrite(str(tmp_path / f'a.{ending}'), image_of(labels_of(1)))
-    lines = tmp_path / 'balls.jsonl'
-    lines.write_text('{"name": "a", "balls": []}\n{"name": "a_1", "balls": []}\n')
-    source = FileSource(tmp_path, None, BallLines(lines), SOCCER)
-    assert [score.name for score in evaluate_source(source, predict, SOCCER).scores] == ['a', 'a_1']
-    assert source.problems.counts() == {}
-
-
 def test_problems_count_and_name_the_first_few():
     problems, other = Problems(), Problems()
     for name in 'abcde':
@@ -296,11 +250,3 @@ def test_balls_of_detections(tmp_path):
         bag.write('/balls', 'vision_msgs/msg/Detection2DArray', message, BASE)
     (ball,) = BallTopic(bag.path, '/balls').take(str(BASE), BASE, (64, 48), None, 1)
     assert (ball.x, ball.y, ball.radius, ball.visible) == (5.0, 6.0, 4.0, 1.0)
-
-
-def test_folder_of_photos_with_labels_beside_it(shapes_dataset):
-    source = FileSource(shapes_dataset / 'images', LabelFolder(shapes_dataset / 'labels'), None, SOCCER)
-    scores = evaluate_source(source, predict, SOCCER).scores
-    assert len(scores) == 12 and not source.problems.counts()
-    truth = cv2.imread(str(shapes_dataset / 'labels' / '003.png'), cv2.IMREAD_UNCHANGED)
-    assert scores[3].confusion_full.sum(1).tolist() == np.bincount(truth.reshape(-1), minlength=4).tolist()
