@@ -78,7 +78,7 @@ setup: $(VENV)/.setup
 setup-test: $(VENV)/.setup-test
 
 demo: $(VENV)/.setup
-	@$(RUN) $(BIN)/python -m minisegnet_ros.demo --output '$(OUTPUT)' $(if $(BAG),--bag '$(BAG)') $(if $(TOPIC),--topic '$(TOPIC)')
+	@$(RUN) $(BIN)/python -m minisegnet_ros.commands.demo --output '$(OUTPUT)' $(if $(BAG),--bag '$(BAG)') $(if $(TOPIC),--topic '$(TOPIC)')
 
 # Exit code 5 says that PYTEST_ARGUMENTS chose none of a part.
 test: $(VENV)/.setup-test

@@ -10,17 +10,17 @@ package_name = 'minisegnet_ros'
 # Under colcon, lib/minisegnet_ros holds one executable per command, for `ros2 run`. A pip install puts only
 # `minisegnet` on the PATH, where names such as `train` would be anybody's.
 COMMANDS = {
-    'synthesize': 'minisegnet_core.scenes.command',
-    'import_dataset': 'minisegnet_core.data.import_command',
-    'train': 'minisegnet_core.training.command',
-    'lr_range_test': 'minisegnet_core.training.lr_range_command',
-    'export': 'minisegnet_core.inference.export_command',
-    'predict': 'minisegnet_core.inference.predict_command',
-    'evaluate': 'minisegnet_core.evaluation.command',
-    'evaluate_bag': 'minisegnet_ros.evaluate_bag',
-    'benchmark': 'minisegnet_core.inference.benchmark_command',
-    'segment': 'minisegnet_ros.segment',
-    'demo': 'minisegnet_ros.demo',
+    'synthesize': 'minisegnet_core.commands.synthesize',
+    'import_dataset': 'minisegnet_core.commands.import_dataset',
+    'train': 'minisegnet_core.commands.train',
+    'lr_range_test': 'minisegnet_core.commands.lr_range_test',
+    'export': 'minisegnet_core.commands.export',
+    'predict': 'minisegnet_core.commands.predict',
+    'evaluate': 'minisegnet_core.commands.evaluate',
+    'evaluate_bag': 'minisegnet_ros.commands.evaluate_bag',
+    'benchmark': 'minisegnet_core.commands.benchmark',
+    'segment': 'minisegnet_ros.commands.segment',
+    'demo': 'minisegnet_ros.commands.demo',
 }
 # colcon sets this variable for all that it runs.
 executables = COMMANDS if os.environ.get('COLCON') else {}
@@ -52,7 +52,7 @@ setup(
     python_requires='>=3.10',
     # cv2 is needed too, but as opencv-python, opencv-python-headless or the system's: never two of them, so none is
     # named.
-    install_requires=['numpy', 'PyYAML', 'tqdm', 'rosbags>=0.10', 'jsonargparse[signatures]>=4.30'],
+    install_requires=['numpy', 'PyYAML', 'tqdm', 'rosbags>=0.10', 'pydantic>=2.6', 'jinja2>=3.1', 'jsonargparse[signatures]>=4.30'],
     extras_require={
         'run': ['openvino>=2024.4'],
         'onnxruntime': ['onnxruntime>=1.17'],

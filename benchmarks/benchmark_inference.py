@@ -19,7 +19,7 @@ import numpy as np
 
 from minisegnet_core.ball import find_balls
 from minisegnet_core.geometry import half_size, resample_to_label_grid
-from minisegnet_core.inference.pictures import rendered
+from minisegnet_core.inference.sample_images import rendered
 from minisegnet_core.inference.segmenter import Segmenter, most_probable
 
 SCENES = 12

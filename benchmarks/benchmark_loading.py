@@ -30,15 +30,15 @@ import torch
 from torch import nn
 
 from minisegnet_core.classes import IGNORE, ClassSet
-from minisegnet_core.config import AugmentConfig, Resolution
-from minisegnet_core.data.cache import open_cache
 from minisegnet_core.data.dataset import Sample, open_dataset
-from minisegnet_core.data.loading import SegmentationDataset, training_loader
-from minisegnet_core.data.reading import SampleReader
-from minisegnet_core.data.transforms import to_network
 from minisegnet_core.data.writer import DatasetWriter
 from minisegnet_core.model import MiniSegNet
 from minisegnet_core.scenes import SceneConfig, render_scene
+from minisegnet_core.training.config import AugmentConfig, Resolution
+from minisegnet_core.training.data.cache import open_cache
+from minisegnet_core.training.data.loader import SegmentationDataset, training_loader
+from minisegnet_core.training.data.reading import SampleReader
+from minisegnet_core.training.data.transforms import to_network
 
 STAGES: dict[str, tuple[Resolution, bool, int]] = {
     # stage: resolution, whether the encoder is trained, batch

@@ -36,11 +36,11 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from minisegnet_core.inference.segmenter import Segmenter
+from minisegnet_ros.commands.segment import SWITCH_INTERVAL
 from minisegnet_ros.conversions import image_message, pixels_of, stamp_nanoseconds
 from minisegnet_ros.diagnostics import Statistics
 from minisegnet_ros.environment import free_domain, large_images_environment, private_environment, spin_until
 from minisegnet_ros.publishers import Outputs
-from minisegnet_ros.segment import SWITCH_INTERVAL
 from minisegnet_ros.segment_node import SegmentNode
 from minisegnet_ros.slot import NewestSlot
 

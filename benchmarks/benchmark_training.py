@@ -29,9 +29,9 @@ from typing import Any
 import torch
 from ways_to_train import Ours, Plain, Speed
 
-from minisegnet_core.config import StageConfig, TrainConfig
 from minisegnet_core.data.writer import DatasetWriter
 from minisegnet_core.scenes import SceneConfig, render_scene
+from minisegnet_core.training.config import StageConfig, TrainConfig
 
 SCENES, SIZE = 48, (640, 480)
 QUICK_SCENES, QUICK_SIZE = 4, (160, 128)

@@ -13,14 +13,14 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from minisegnet_core.classes import IGNORE
-from minisegnet_core.config import StageConfig, TrainConfig
 from minisegnet_core.data.dataset import open_dataset
-from minisegnet_core.data.loading import Batch, SegmentationDataset, training_loader
-from minisegnet_core.data.reading import SampleReader
 from minisegnet_core.model import MiniSegNet
+from minisegnet_core.training.config import StageConfig, TrainConfig
+from minisegnet_core.training.context import Setup
+from minisegnet_core.training.data.loader import Batch, SegmentationDataset, training_loader
+from minisegnet_core.training.data.reading import SampleReader
 from minisegnet_core.training.hardware import make_fabric
 from minisegnet_core.training.loop import train_one_epoch
-from minisegnet_core.training.setup import Setup
 
 
 @dataclass

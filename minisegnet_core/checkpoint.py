@@ -6,14 +6,12 @@ keeps its own state, ``last.ckpt``, in PyTorch's format and reads it with ``weig
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,7 +19,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from minisegnet_core.classes import ClassSet
-from minisegnet_core.errors import ConfigurationError, ModelError, TrainingError
+from minisegnet_core.errors import ConfigurationError, ModelError
+from minisegnet_core.files import write_atomically
 from minisegnet_core.model import MiniSegNet
 from minisegnet_core.preprocessing import FORMAT, Preprocessing
 
@@ -94,7 +93,7 @@ def save_checkpoint(path: Path, model: MiniSegNet, record: ModelRecord, *, half:
             the range of float16.
 
     Raises:
-        TrainingError: it cannot be written (a full disk); a file that was there before stays.
+        OutputError: it cannot be written (a full disk); a file that was there before stays.
     """
     state = {
         key: (value.half() if half and value.is_floating_point() and value.dim() > 1 else value)
@@ -105,33 +104,12 @@ def save_checkpoint(path: Path, model: MiniSegNet, record: ModelRecord, *, half:
     }
     # Not save_file: it makes files that only their owner can read, whatever the umask.
     metadata = replace(record, width_mult=model.width_mult).to_metadata()
-    write_whole(path, lambda file: file.write(save(state, metadata)))
+    write_atomically(path, save(state, metadata), durable=True)
 
 
 def save_training_state(path: Path, state: Mapping[str, Any]) -> None:
     """Writes a training's state as ``.ckpt``; never half a file. Raises as :func:`save_checkpoint`."""
-    write_whole(path, lambda file: torch.save(dict(state), file))
-
-
-def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Writes a file so that at any moment, also after kill -9 or a power cut, it is the old one or the new one, whole.
-
-    Raises:
-        TrainingError: it cannot be written; the old one stays.
-    """
-    temporary = path.with_name(path.name + '.part')
-    try:
-        with temporary.open('wb') as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # PyTorch hides a full disk in a RuntimeError
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        reason = error if isinstance(error, OSError) else error.__context__ or error
-        kept = f'; the one that is there ({path.name}) is whole' if path.is_file() else ''
-        raise TrainingError(f'{path} cannot be written ({reason}); make room on the disk{kept}') from error
+    write_atomically(path, lambda file: torch.save(dict(state), file), durable=True)
 
 
 def load_checkpoint(path: Path | str) -> tuple[MiniSegNet, ModelRecord]:

@@ -1,10 +1,20 @@
-"""Typed errors of the core. Every text says what is wrong and how to mend it; only the node and the command line
-print.
+"""Typed errors of the core.
+
+Every message says what is wrong with which file or setting, and how to fix it. The core raises them; only the commands
+and the node print or log.
 """
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+MAX_SHOWN = 60
+"""Characters of a wrong value that a message shows."""
 
 
 class MinisegnetError(Exception):
-    """Base of all errors that a user of the package can cause and mend."""
+    """Base class of all errors that a user of the package can cause and fix."""
 
 
 class ConfigurationError(MinisegnetError):
@@ -28,4 +38,22 @@ class DatasetError(MinisegnetError):
 
 
 class TrainingError(MinisegnetError):
-    """A training cannot go on: its loss is not finite, or its files cannot be written. What it wrote stays."""
+    """A training cannot continue, for example because its loss is not finite. Files written so far are kept."""
+
+
+class OutputError(MinisegnetError):
+    """A file or folder cannot be written. What was there before is unchanged."""
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean X?`` where a known word is near, else an empty text."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f'; did you mean {near[0]}?' if near else ''
+
+
+def shortened(text: str, limit: int = MAX_SHOWN) -> str:
+    """Return a text of at most ``limit`` characters, with its middle left out where it is longer."""
+    if len(text) <= limit:
+        return text
+    head = (limit - 3) // 2
+    return f'{text[:head]}...{text[len(text) - (limit - 3 - head) :]}'

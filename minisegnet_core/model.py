@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from minisegnet_core.config import WIDTH_MULTS
 from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.limits import WIDTH_MULT_RANGE
 
 DECODER_CHANNELS = 128
 CHANNEL_DIVISOR = 8
@@ -140,6 +140,6 @@ class MiniSegNet(nn.Module):
 
 def check_width(width_mult: float) -> None:
     """Raises ConfigurationError for a width multiplier out of range."""
-    smallest, largest = WIDTH_MULTS
+    smallest, largest = WIDTH_MULT_RANGE
     if not smallest <= width_mult <= largest:
         raise ConfigurationError(f'width_mult is {width_mult!r}; it must be {smallest} to {largest:g}')

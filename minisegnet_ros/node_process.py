@@ -38,7 +38,7 @@ class NodeProcess:
                 arguments += ['-p', f'{name}:={_quoted(text) if isinstance(value, str) else text}']
         self._log: deque[str] = deque(maxlen=200)
         self._process = subprocess.Popen(
-            [sys.executable, '-m', 'minisegnet_ros.segment', '--ros-args', *arguments],
+            [sys.executable, '-m', 'minisegnet_ros.commands.segment', '--ros-args', *arguments],
             env=private_environment(domain),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -20,7 +20,7 @@ from rclpy.node import Node
 from minisegnet_core.ball import MINIMUM_CONFIDENCE
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.geometry import MINIMUM_NETWORK_SIZE, parse_network_size
-from minisegnet_core.inference.engine import DEVICES, PRECISIONS
+from minisegnet_core.inference.engines.base import DEVICES, PRECISIONS
 from minisegnet_ros.scheduling import cpus_of
 from minisegnet_ros.view import ROTATIONS, View
 

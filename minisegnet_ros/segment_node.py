@@ -14,7 +14,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from minisegnet_core.errors import ConfigurationError, MinisegnetError
-from minisegnet_core.inference.engine import file_hash
+from minisegnet_core.inference.engines.base import file_hash
 from minisegnet_core.inference.segmenter import Segmenter
 from minisegnet_ros.diagnostics import Statistics, status
 from minisegnet_ros.image_input import ImageInput, steady_clock

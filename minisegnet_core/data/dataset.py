@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import yaml
 from numpy.typing import NDArray
@@ -19,96 +18,10 @@ from numpy.typing import NDArray
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.classes import IGNORE, ClassSet
 from minisegnet_core.data.annotations import read_annotations
-from minisegnet_core.errors import ConfigurationError, DatasetError, ImageError
+from minisegnet_core.errors import ConfigurationError, DatasetError
+from minisegnet_core.imaging import is_image_file, read_image, read_labels
 
-IMAGE_EXTENSIONS = ('.jpg', '.png', '.jpeg')
 SPLITS = ('train', 'val', 'test')
-
-
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB of an image file.
-
-    Raises:
-        ImageError: the file is missing or no image.
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ImageError(f'{path} is missing or not an image that OpenCV can read')
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) of an image file, in pixels, from its header alone.
-
-    Raises:
-        ImageError: the file is missing or no image.
-    """
-    from PIL import Image  # comes with torchvision; running a model does not need it
-
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-    except OSError as error:
-        raise ImageError(f'{path} is missing or not an image that can be read') from error
-    return int(width), int(height)
-
-
-def write_image(path: Path, image: NDArray[np.uint8], quality: int = 95) -> None:
-    """Writes (H, W, 3) uint8 RGB, or (H, W) uint8, as PNG or JPEG by the path's ending; never half a file.
-
-    Raises:
-        ImageError: the image could not be encoded.
-        DatasetError: the file could not be written; see :func:`write_file`.
-    """
-    bgr = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    png = path.suffix.lower() == '.png'
-    settings = [cv2.IMWRITE_PNG_COMPRESSION, 3] if png else [cv2.IMWRITE_JPEG_QUALITY, quality]
-    good, data = cv2.imencode(path.suffix, bgr, settings)
-    if not good:
-        raise ImageError(f'an image of shape {image.shape} could not be encoded as {path.suffix}')
-    write_file(path, data.tobytes())
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all.
-
-    Raises:
-        DatasetError: it cannot be written (a full disk, say); what was there before is still there.
-    """
-    temporary = path.with_name(path.name + '.part')
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DatasetError(f'{path} could not be written: {error.strerror or error}') from error
-
-
-def read_labels(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """(H, W) uint8 ids of a label file.
-
-    Raises:
-        DatasetError: missing, not a single-channel PNG of 8 bits in the file itself, or not of the image's ``shape``
-            (H, W), where that is given.
-    """
-    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if labels is None:
-        raise DatasetError(f'label file {path} is missing or no PNG')
-    if labels.ndim != 2 or labels.dtype != np.uint8:
-        raise DatasetError(f'{path} must hold one channel of 8-bit class ids; it is {labels.dtype} {labels.shape}')
-    bits = _png_bits(path)
-    if bits < 8:  # OpenCV spreads grey of fewer bits over 0..255, in silence: of 1 bit, id 1 becomes ignore
-        raise DatasetError(f'{path} has {bits}-bit grey, whose ids would be read wrong; save it with 8 bits')
-    if shape is not None and labels.shape != shape:
-        raise DatasetError(f'{path} is {labels.shape[1]}x{labels.shape[0]}, its image {shape[1]}x{shape[0]}')
-    return np.asarray(labels, np.uint8)
-
-
-def _png_bits(path: Path) -> int:
-    """Bits of a sample as the header of a PNG says; 8 for other files, of which this is not known."""
-    with path.open('rb') as file:
-        header = file.read(25)
-    return header[24] if header.startswith(b'\x89PNG\r\n\x1a\n') and len(header) == 25 else 8
 
 
 @dataclass(frozen=True)
@@ -238,7 +151,7 @@ def _image_paths(root: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise DatasetError(f'{root} has no folder images/')
     found: dict[str, Path] = {}
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_EXTENSIONS):
+    for path in sorted(p for p in folder.iterdir() if is_image_file(p)):
         other = found.setdefault(path.stem, path)
         if other != path:
             raise DatasetError(f'{folder} has both {other.name} and {path.name}, but a label belongs to one image')

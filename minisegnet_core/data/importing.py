@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.classes import IGNORE, ClassSet
-from minisegnet_core.data.dataset import write_file, write_image
 from minisegnet_core.data.importers.entry import Content, Entry, Importer
 from minisegnet_core.data.label_tools import LabelToolFiles
 from minisegnet_core.data.split import group_of, split_of
-from minisegnet_core.data.threads import ahead
 from minisegnet_core.data.writer import DatasetWriter
 from minisegnet_core.errors import ConfigurationError, DatasetError
+from minisegnet_core.files import write_atomically
+from minisegnet_core.imaging import write_image
+from minisegnet_core.parallel import map_in_threads
 
 SAVED_EVERY = 200
 """Images after which the index is written, so that a kill loses few."""
@@ -163,7 +164,7 @@ def import_entries(
             return content
 
         new = _new_entries(source, writer, prefix, report)
-        results = stack.enter_context(closing(ahead(work, new)))
+        results = stack.enter_context(closing(map_in_threads(work, new)))
         for entry, content in progress(results, len(source)):
             name, split, group = prefix + entry.name, rule.split(entry), rule.group(entry)
             if writer is not None:
@@ -231,4 +232,4 @@ def _write(root: Path, name: str, entry: Entry, content: Content, extension: str
     if entry.image_file is None:
         write_image(root / 'images' / f'{name}.{extension}', content.image)
     else:
-        write_file(root / 'images' / f'{name}{entry.image_file.suffix.lower()}', entry.image_file.read_bytes())
+        write_atomically(root / 'images' / f'{name}{entry.image_file.suffix.lower()}', entry.image_file.read_bytes())

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.classes import BACKGROUND, IGNORE, ClassSet
-from minisegnet_core.data.dataset import write_file, write_image
 from minisegnet_core.data.importers.colors import IGNORE_NAME, labelmap_text
 from minisegnet_core.errors import DatasetError
+from minisegnet_core.files import write_atomically
+from minisegnet_core.imaging import write_image
 
 FOLDER = 'SegmentationClass'
 ARCHIVE = 'cvat_segmentation_mask.zip'
@@ -73,15 +74,15 @@ class LabelToolFiles:
     def close(self) -> None:
         """Writes the lists, and packs the archive."""
         names = ''.join(f'{name}\n' for name in self._names)
-        write_file(self.folder / 'labelmap.txt', labelmap_text(self.classes).encode())
-        write_file(self.folder / 'ImageSets' / 'Segmentation' / 'default.txt', names.encode())
+        write_atomically(self.folder / 'labelmap.txt', labelmap_text(self.classes).encode())
+        write_atomically(self.folder / 'ImageSets' / 'Segmentation' / 'default.txt', names.encode())
         categories = [{'id': i, 'name': c.name} for i, c in enumerate(self.classes)]
         coco = {
             'images': self._images,
             'annotations': self._annotations,
             'categories': [*categories, {'id': IGNORE, 'name': IGNORE_NAME}],
         }
-        write_file(self.folder / COCO, json.dumps(coco).encode())
+        write_atomically(self.folder / COCO, json.dumps(coco).encode())
         temporary = self.folder / f'{ARCHIVE}.part'
         try:
             with zipfile.ZipFile(temporary, 'w') as archive:  # PNG is packed already

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.classes import IGNORE, ClassSet
-from minisegnet_core.data.dataset import Sample, read_labels
+from minisegnet_core.data.dataset import Sample
 from minisegnet_core.data.reduction import reduce_labels
-from minisegnet_core.data.threads import threaded
 from minisegnet_core.errors import DatasetError
+from minisegnet_core.imaging import read_labels
+from minisegnet_core.parallel import map_with_progress
 
 Progress = Callable[[Sequence[Sample]], Iterable[Sample]]
 
@@ -39,7 +40,7 @@ def class_shares(
         return np.bincount(reduced[reduced != IGNORE], minlength=len(classes))
 
     total = np.zeros(len(classes), np.float64)
-    for _, of_sample in threaded(count, samples, progress):
+    for _, of_sample in map_with_progress(count, samples, progress):
         total += of_sample
     if not total.sum():
         raise DatasetError(

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.classes import IGNORE, SOCCER, ClassSet
 from minisegnet_core.data.annotations import read_annotations
-from minisegnet_core.data.dataset import SPLITS, open_dataset, write_file, write_image
+from minisegnet_core.data.dataset import SPLITS, open_dataset
 from minisegnet_core.errors import DatasetError
+from minisegnet_core.files import write_atomically
+from minisegnet_core.imaging import write_image
 
 
 class DatasetWriter:
@@ -126,9 +128,9 @@ class DatasetWriter:
         if self.absent:
             content['absent'] = self.absent
         annotations = ''.join(json.dumps(entry) + '\n' for entry in self._annotations)
-        write_file(self.root / 'annotations.jsonl', annotations.encode())
+        write_atomically(self.root / 'annotations.jsonl', annotations.encode())
         index = yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
-        write_file(self.root / 'dataset.yaml', index.encode())
+        write_atomically(self.root / 'dataset.yaml', index.encode())
 
     def __enter__(self) -> DatasetWriter:
         return self

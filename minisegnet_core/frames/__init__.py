@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from minisegnet_core.errors import SourceError
-from minisegnet_core.frames.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, ImageFolder, VideoFile
+from minisegnet_core.frames.folder import ImageFolder
 from minisegnet_core.frames.frame import Frame, FrameSource
+from minisegnet_core.frames.video import VIDEO_SUFFIXES, VideoFile
+from minisegnet_core.imaging import IMAGE_SUFFIXES
 
 BAG_SUFFIXES = ('.bag', '.db3', '.mcap')
 """File name endings that are taken for ROS bags: ROS 1, ROS 2 in SQLite, ROS 2 in MCAP."""
 
-__all__ = ['BAG_SUFFIXES', 'IMAGE_SUFFIXES', 'VIDEO_SUFFIXES', 'Frame', 'FrameSource', 'is_bag', 'open_frames']
+__all__ = ['BAG_SUFFIXES', 'VIDEO_SUFFIXES', 'Frame', 'FrameSource', 'is_bag', 'open_frames']
 
 
 def is_bag(path: str | Path) -> bool:

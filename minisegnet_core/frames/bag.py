@@ -12,7 +12,7 @@ import numpy as np
 
 from minisegnet_core.encodings import Pixels, decode_compressed, decode_image
 from minisegnet_core.errors import ImageError, SourceError
-from minisegnet_core.frames.files import natural_key
+from minisegnet_core.files import natural_key
 from minisegnet_core.frames.frame import Frame, UniqueNames
 
 try:

@@ -18,7 +18,7 @@ from minisegnet_core.ball import MINIMUM_CONFIDENCE, Ball, find_balls, relabel_s
 from minisegnet_core.classes import BALL
 from minisegnet_core.errors import ConfigurationError, ImageError
 from minisegnet_core.geometry import MINIMUM_NETWORK_SIZE, label_size, parse_network_size, resample_to_label_grid
-from minisegnet_core.inference.engine import ImageSize, Order, file_hash
+from minisegnet_core.inference.engines.base import ImageSize, Order, file_hash
 from minisegnet_core.inference.selection import AUTO, open_model
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from minisegnet_core.classes import SOCCER, ClassSet
 from minisegnet_core.errors import ConfigurationError, ModelError
-from minisegnet_core.inference.engine import Device, Engine, Precision, check_choices
-from minisegnet_core.inference.onnx_metadata import classes_of
-from minisegnet_core.inference.processor import Processor, available_cores, has_nvidia_gpu, processor
+from minisegnet_core.inference.engines.base import Device, Engine, Precision, check_choices
+from minisegnet_core.inference.engines.onnx_metadata import classes_of
+from minisegnet_core.processor import Processor, available_cores, has_nvidia_gpu, processor
 from minisegnet_core.resources import models_directory
 
 AUTO = 'auto'
@@ -197,19 +197,19 @@ def _shipped_names() -> str:
 
 
 def _openvino(path: Path, threads: int, precision: Precision | None, device: Device) -> Engine:
-    from minisegnet_core.inference.openvino_engine import OpenVinoEngine
+    from minisegnet_core.inference.engines.openvino import OpenVinoEngine
 
     return OpenVinoEngine(path, threads, precision, device)
 
 
 def _onnxruntime(path: Path, threads: int, precision: Precision | None, device: Device) -> Engine:
-    from minisegnet_core.inference.onnxruntime_engine import OnnxRuntimeEngine
+    from minisegnet_core.inference.engines.onnxruntime import OnnxRuntimeEngine
 
     return OnnxRuntimeEngine(path, threads, precision, device)
 
 
 def _torch(path: Path, threads: int, precision: Precision | None, device: Device) -> Engine:
-    from minisegnet_core.inference.torch_engine import TorchEngine
+    from minisegnet_core.inference.engines.torch import TorchEngine
 
     return TorchEngine(path, threads, precision, device)
 

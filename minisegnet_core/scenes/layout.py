@@ -8,24 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.scenes import goals
-from minisegnet_core.scenes.actors import Actor
-from minisegnet_core.scenes.balls import BallBody
-from minisegnet_core.scenes.camera import Camera, horizontal_focal_length, invertible, pose
-from minisegnet_core.scenes.casting import Casting, ahead, boards
-from minisegnet_core.scenes.config import SceneConfig
-from minisegnet_core.scenes.fields import FIELDS
-from minisegnet_core.scenes.ground import Ground, sample_ground
-from minisegnet_core.scenes.hall import Hall, sample_hall
-from minisegnet_core.scenes.held import held_thing
-from minisegnet_core.scenes.light import Light, sample_light
-from minisegnet_core.scenes.nets import Net
-from minisegnet_core.scenes.ownbody import own_body
-from minisegnet_core.scenes.patterns import sample_look
-from minisegnet_core.scenes.sections import CameraSettings
-from minisegnet_core.scenes.sensor import Sensor, sample_sensor
-from minisegnet_core.scenes.solids import Solid
-from minisegnet_core.scenes.viewport import BEYOND
+from minisegnet_core.scenes.appearance.ground import Ground, sample_ground
+from minisegnet_core.scenes.appearance.hall import Hall, sample_hall
+from minisegnet_core.scenes.appearance.light import Light, sample_light
+from minisegnet_core.scenes.appearance.patterns import sample_look
+from minisegnet_core.scenes.appearance.sensor import Sensor, sample_sensor
+from minisegnet_core.scenes.config.scene import SceneConfig
+from minisegnet_core.scenes.config.sections import CameraSettings
+from minisegnet_core.scenes.geometry.camera import Camera, horizontal_focal_length, invertible, pose
+from minisegnet_core.scenes.geometry.fields import FIELDS
+from minisegnet_core.scenes.geometry.solids import Solid
+from minisegnet_core.scenes.geometry.viewport import BEYOND
+from minisegnet_core.scenes.objects import goals
+from minisegnet_core.scenes.objects.actors import Actor
+from minisegnet_core.scenes.objects.balls import BallBody
+from minisegnet_core.scenes.objects.casting import Casting, ahead, boards
+from minisegnet_core.scenes.objects.held import held_thing
+from minisegnet_core.scenes.objects.nets import Net
+from minisegnet_core.scenes.objects.ownbody import own_body
 
 Vector = NDArray[np.float64]
 

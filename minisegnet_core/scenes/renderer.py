@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.classes import IGNORE, SOCCER
-from minisegnet_core.scenes import balls, painting
-from minisegnet_core.scenes.camera import Camera
-from minisegnet_core.scenes.config import SceneConfig
+from minisegnet_core.scenes.appearance import painting
+from minisegnet_core.scenes.config.scene import SceneConfig
+from minisegnet_core.scenes.geometry.camera import Camera
+from minisegnet_core.scenes.geometry.solids import Canvas, Capsule, Solid
+from minisegnet_core.scenes.geometry.viewport import FAR_AWAY, STEP, Viewport
 from minisegnet_core.scenes.layout import Scene, sample_own_body, sample_scene
-from minisegnet_core.scenes.solids import Canvas, Capsule, Solid
-from minisegnet_core.scenes.viewport import FAR_AWAY, STEP, Viewport
+from minisegnet_core.scenes.objects import balls
 
 Floats = NDArray[np.float32]
 BACKGROUND, BALL, LINE, FIELD = (SOCCER.names.index(name) for name in ('background', 'ball', 'line', 'field'))

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.errors import ConfigurationError
-from minisegnet_core.scenes.actors import Actor
-from minisegnet_core.scenes.balls import BallBody
-from minisegnet_core.scenes.config import SceneConfig
+from minisegnet_core.scenes.config.scene import SceneConfig
 from minisegnet_core.scenes.layout import Stance, sample_own_body, sample_scene
+from minisegnet_core.scenes.objects.actors import Actor
+from minisegnet_core.scenes.objects.balls import BallBody
 from minisegnet_core.scenes.renderer import LabelledImage, render
 
 Vector = NDArray[np.float64]

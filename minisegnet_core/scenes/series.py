@@ -6,9 +6,8 @@ import json
 import multiprocessing
 import os
 import signal
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,7 +19,8 @@ import cv2
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.data.writer import DatasetWriter, write_sample
 from minisegnet_core.errors import ConfigurationError, DatasetError
-from minisegnet_core.scenes.config import SceneConfig
+from minisegnet_core.parallel import bounded_map
+from minisegnet_core.scenes.config.scene import SceneConfig
 from minisegnet_core.scenes.renderer import LabelledImage, render_scene
 from minisegnet_core.scenes.sequence import SceneSequence
 
@@ -106,7 +106,7 @@ def mapped(series: Series, work: Callable[[int], T], indices: list[int], workers
     spawn = multiprocessing.get_context('spawn')
     pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_child, initargs=(series,))
     try:
-        yield _in_order(pool, work, indices, AHEAD * workers)
+        yield (result for _, result in bounded_map(pool, work, indices, AHEAD * workers))
     except BrokenProcessPool as error:
         raise ConfigurationError(
             f'the {workers} worker processes ended before their work was done. A script must do its work under '
@@ -115,17 +115,6 @@ def mapped(series: Series, work: Callable[[int], T], indices: list[int], workers
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _in_order(pool: ProcessPoolExecutor, work: Callable[[int], T], indices: list[int], ahead: int) -> Iterator[T]:
-    """Results in the order of their indices; at most ``ahead`` are waited for at once, and kept in memory."""
-    waiting: deque[Future[T]] = deque()
-    for index in indices:
-        waiting.append(pool.submit(work, index))
-        if len(waiting) >= ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def check_record(folder: Path, description: dict[str, Any]) -> None:

@@ -142,9 +142,9 @@ def save_figure(figure: Figure, path: Path) -> None:
     Raises:
         TrainingError: the file cannot be written.
     """
-    from minisegnet_core.checkpoint import write_whole  # imports torch, which --help must not need
+    from minisegnet_core.files import write_atomically
 
-    write_whole(path, lambda file: figure.savefig(file, format='png', dpi=RESOLUTION))
+    write_atomically(path, lambda file: figure.savefig(file, format='png', dpi=RESOLUTION), durable=True)
 
 
 @command

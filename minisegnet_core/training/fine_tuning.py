@@ -12,11 +12,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-from minisegnet_core.checkpoint import load_checkpoint, write_whole
+from minisegnet_core.checkpoint import load_checkpoint
 from minisegnet_core.classes import BALL, ClassSet
 from minisegnet_core.data.dataset import Sample
+from minisegnet_core.files import write_atomically
+from minisegnet_core.training.context import Setup
 from minisegnet_core.training.hardware import gather
-from minisegnet_core.training.setup import Setup
 from minisegnet_core.training.validation import Score
 
 REPORT = 'finetune.json'
@@ -71,7 +72,7 @@ class FineTuning:
             'all': entry(''),
         }
         if self.setup.fabric.is_global_zero:
-            write_whole(self.path, lambda file: file.write(json.dumps(report, indent=2).encode()))
+            write_atomically(self.path, json.dumps(report, indent=2).encode(), durable=True)
         return report
 
 

@@ -10,7 +10,6 @@ import os
 import shutil
 from datetime import timedelta
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -18,9 +17,10 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
-from minisegnet_core.config import TrainConfig
 from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.processor import processor
 from minisegnet_core.training.allocator import keep_freed_memory
+from minisegnet_core.training.config import TrainConfig
 
 FABRIC_PRECISION: dict[str, Literal['32-true', 'bf16-mixed', '16-mixed']] = {
     'float32': '32-true',
@@ -124,7 +124,7 @@ def memory_format(device: torch.device, *, frozen_encoder: bool) -> torch.memory
     Channels last is the faster one everywhere but for the gradients of convolutions on CPUs without AVX-512: measured
     on two cores with AVX2, it is 1.1 times as fast with a frozen encoder, and 0.7 times as fast where all is trained.
     """
-    slow_gradients = device.type == 'cpu' and 'avx512f' not in _cpu_flags()
+    slow_gradients = device.type == 'cpu' and 'avx512f' not in processor().features
     return torch.contiguous_format if slow_gradients and not frozen_encoder else torch.channels_last
 
 
@@ -148,17 +148,8 @@ def _precision(precision: str, device: torch.device) -> str:
     A CPU without AMX or AVX-512 BF16 emulates bfloat16 convolutions: measured 13 times slower than float32.
     """
     if precision == 'auto':
-        fast = torch.cuda.is_bf16_supported() if device.type == 'cuda' else _cpu_has_bfloat16()
+        fast = torch.cuda.is_bf16_supported() if device.type == 'cuda' else processor().native_bfloat16
         return 'bfloat16' if fast else 'float32'
     if precision == 'float16' and device.type != 'cuda':
         raise ConfigurationError('precision float16 needs a GPU; use bfloat16 or float32 on the CPU')
     return precision
-
-
-def _cpu_has_bfloat16() -> bool:
-    return 'avx512_bf16' in _cpu_flags() or 'amx_bf16' in _cpu_flags()
-
-
-def _cpu_flags() -> str:
-    flags = Path('/proc/cpuinfo')
-    return flags.read_text() if flags.is_file() else ''

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from minisegnet_core.classes import IGNORE
 from minisegnet_core.data.dataset import Sample
-from minisegnet_core.data.loading import Batch
-from minisegnet_core.data.transforms import to_network
 from minisegnet_core.errors import TrainingError
 from minisegnet_core.preprocessing import Preprocessing
+from minisegnet_core.training.data.loader import Batch
+from minisegnet_core.training.data.transforms import to_network
 from minisegnet_core.training.hardware import gather, summed
 from minisegnet_core.training.losses import SegmentationLoss
 

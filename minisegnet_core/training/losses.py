@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from minisegnet_core.classes import IGNORE, LINE, ClassSet
-from minisegnet_core.config import LossConfig
+from minisegnet_core.training.config import LossConfig
 
 ENET_CONSTANT = 1.02
 """Bounds the weights of :func:`weights_from_shares`: even a class with hardly a pixel weighs at most 50."""

@@ -7,9 +7,9 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
-from minisegnet_core.checkpoint import write_whole
+from minisegnet_core.files import write_atomically
 from minisegnet_core.training.curves import HINT, save_figure
-from minisegnet_core.training.lr_range_test import RangeTest, smoothed
+from minisegnet_core.training.lr_range import RangeTest, smoothed
 
 
 def write_range_test(
@@ -33,7 +33,7 @@ def write_range_test(
     writer = csv.writer(text)
     writer.writerow(['lr', 'loss', 'accuracy'])
     writer.writerows(zip(test.rates, test.losses, test.accuracies, strict=True))
-    write_whole(table, lambda file: file.write(text.getvalue().encode()))
+    write_atomically(table, text.getvalue().encode(), durable=True)
     if not picture:
         return table
     try:

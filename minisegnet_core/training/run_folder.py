@@ -15,10 +15,11 @@ from typing import Any
 
 import yaml
 
-from minisegnet_core.checkpoint import read_training_state, save_training_state, write_whole
+from minisegnet_core.checkpoint import read_training_state, save_training_state
 from minisegnet_core.classes import ClassSet
-from minisegnet_core.config import TrainConfig
 from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.files import write_atomically
+from minisegnet_core.training.config import TrainConfig
 from minisegnet_core.training.validation import Validation
 
 
@@ -125,7 +126,7 @@ class RunFolder:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(f'output {root} cannot be made: {error}') from error
-        write_whole(self.settings, lambda file: file.write(yaml.safe_dump(config, sort_keys=False).encode()))
+        write_atomically(self.settings, yaml.safe_dump(config, sort_keys=False).encode(), durable=True)
         if self.rows:
             self._write_csv()
 
@@ -190,7 +191,7 @@ class RunFolder:
         writer = csv.DictWriter(text, list(self.rows[0].to_csv()))
         writer.writeheader()
         writer.writerows(row.to_csv() for row in self.rows)
-        write_whole(self.csv, lambda file: file.write(text.getvalue().encode()))
+        write_atomically(self.csv, text.getvalue().encode(), durable=True)
 
 
 def _score(row: EpochRow) -> float:

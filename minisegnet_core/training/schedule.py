@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minisegnet_core.config import StageConfig
+from minisegnet_core.training.config import StageConfig
 
 ONE_CYCLE_RISE = 0.3
 """Share of a one-cycle stage spent rising."""

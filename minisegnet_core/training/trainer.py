@@ -20,20 +20,20 @@ import torch
 from torch import nn
 
 from minisegnet_core.checkpoint import ModelRecord, save_checkpoint
-from minisegnet_core.config import StageConfig, TrainConfig
-from minisegnet_core.data.check import check_dataset, never_shown
+from minisegnet_core.data.checks import check_dataset, never_shown
 from minisegnet_core.data.dataset import Sample, open_dataset
-from minisegnet_core.data.loading import SegmentationDataset
 from minisegnet_core.errors import ConfigurationError, TrainingError
 from minisegnet_core.training import curves
+from minisegnet_core.training.config import StageConfig, TrainConfig
+from minisegnet_core.training.context import Setup
+from minisegnet_core.training.data.loader import SegmentationDataset
 from minisegnet_core.training.fine_tuning import FineTuning
 from minisegnet_core.training.hardware import average_batch_norm, gather, make_fabric
 from minisegnet_core.training.loop import train_one_epoch
+from minisegnet_core.training.lr_range import run_range_test
 from minisegnet_core.training.lr_range_files import write_range_test
-from minisegnet_core.training.lr_range_test import run_range_test
 from minisegnet_core.training.run_folder import EpochRow, RunFolder
 from minisegnet_core.training.schedule import learning_rate
-from minisegnet_core.training.setup import Setup
 from minisegnet_core.training.tensorboard import HINT, open_events, write_epoch
 
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from minisegnet_core.ball import find_balls
 from minisegnet_core.classes import BALL
 from minisegnet_core.data.dataset import Dataset, Sample
-from minisegnet_core.data.loading import Batch
 from minisegnet_core.metrics import BallScore, ConfusionMatrix
+from minisegnet_core.training.data.loader import Batch
 from minisegnet_core.training.hardware import gather
 from minisegnet_core.training.loop import Machinery
 from minisegnet_core.training.losses import SegmentationLoss

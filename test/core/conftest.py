@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from shapes import write_shapes
+
+from support.shapes import write_shapes
 
 
 @pytest.fixture(scope='session')

@@ -6,11 +6,11 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='checkpoints need PyTorch')
 
-from minisegnet_core.checkpoint import ModelRecord, load_checkpoint, read_state_dict, save_checkpoint  # noqa: E402
-from minisegnet_core.classes import SOCCER, ClassSet, SegmentationClass  # noqa: E402
-from minisegnet_core.errors import ModelError  # noqa: E402
-from minisegnet_core.model import MiniSegNet  # noqa: E402
-from minisegnet_core.preprocessing import Preprocessing  # noqa: E402
+from minisegnet_core.checkpoint import ModelRecord, load_checkpoint, read_state_dict, save_checkpoint
+from minisegnet_core.classes import SOCCER, ClassSet, SegmentationClass
+from minisegnet_core.errors import ModelError
+from minisegnet_core.model import MiniSegNet
+from minisegnet_core.preprocessing import Preprocessing
 
 
 def test_round_trip(tmp_path):

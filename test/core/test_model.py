@@ -4,13 +4,13 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='the network needs PyTorch')
 
-from torch.nn import functional  # noqa: E402
-from torchvision.models import ResNet18_Weights, resnet18  # noqa: E402
+from torch.nn import functional
+from torchvision.models import ResNet18_Weights, resnet18
 
-from minisegnet_core.config import TrainConfig  # noqa: E402
-from minisegnet_core.errors import ConfigurationError, ModelError  # noqa: E402
-from minisegnet_core.model import MiniSegNet, scaled  # noqa: E402
-from minisegnet_core.training.encoder_weights import load_encoder_weights  # noqa: E402
+from minisegnet_core.errors import ConfigurationError, ModelError
+from minisegnet_core.model import MiniSegNet, scaled
+from minisegnet_core.training.config import TrainConfig
+from minisegnet_core.training.encoder_weights import load_encoder_weights
 
 
 @pytest.fixture(scope='module')

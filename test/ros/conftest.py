@@ -140,10 +140,10 @@ def spin() -> Iterator[Callable[..., object]]:
 def start(spin, wait, fake):
     """start(outputs, parameters) gives a running node, its peer and its segmenter, connected both ways."""
 
-    from peers import RELIABLE, Peer
     from rclpy.parameter import Parameter
 
     from minisegnet_ros.segment_node import SegmentNode
+    from support.peers import RELIABLE, Peer
 
     def begin(outputs=('label_image',), compressed=False, namespace='', qos=None, **parameters):
         qos = qos or RELIABLE

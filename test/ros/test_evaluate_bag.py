@@ -11,16 +11,16 @@ import cv2
 import numpy as np
 import pytest
 import rclpy
-from bags import BagWriter
 
 from minisegnet_core.ball import Ball
-from minisegnet_core.evaluation.frames import FrameScore, TruthFrame
+from minisegnet_core.commands.synthesize import main as synthesize
+from minisegnet_core.evaluation.scoring.frames import FrameScore, TruthFrame
 from minisegnet_core.resources import models_directory, share_directory
-from minisegnet_core.scenes.command import main as synthesize
-from minisegnet_ros.evaluate_bag import main, make_parser
-from minisegnet_ros.evaluate_bag_live import answers_of, node_parameters, same
+from minisegnet_ros.commands.evaluate_bag import main, make_parser
+from minisegnet_ros.live_evaluation import answers_of, node_parameters, same
 from minisegnet_ros.parameters import PARAMETERS
 from minisegnet_ros.replay import Played, Recording, Replay
+from support.bags import BagWriter
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,7 +80,7 @@ def test_live_and_offline_agree_on_every_frame_both_answered(tmp_path, monkeypat
 def test_a_node_that_cannot_start_is_a_named_failure(bag, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     rclpy.try_shutdown()
-    monkeypatch.setattr('minisegnet_ros.evaluate_bag_live.node_parameters', lambda *_: {'model': 'nothing.onnx'})
+    monkeypatch.setattr('minisegnet_ros.live_evaluation.node_parameters', lambda *_: {'model': 'nothing.onnx'})
     try:
         code = main([str(bag), '--live', '--output', str(tmp_path / 'out')], 'evaluate-bag')
     finally:

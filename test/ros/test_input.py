@@ -6,7 +6,6 @@ import threading
 import time
 
 import pytest
-from peers import BEST_EFFORT, RELIABLE, Peer, picture, stamps
 from rclpy.duration import Duration
 from rclpy.parameter import Parameter
 from rclpy.qos import ReliabilityPolicy
@@ -14,6 +13,7 @@ from sensor_msgs.msg import Image
 
 from minisegnet_ros.gaps import Gaps
 from minisegnet_ros.segment_node import SegmentNode
+from support.peers import BEST_EFFORT, RELIABLE, Peer, picture, stamps
 
 
 def test_newest_only(start, wait):

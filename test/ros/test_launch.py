@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from peers import OUTPUTS
 
 from minisegnet_core.resources import find_config, share_directory
 from minisegnet_ros.parameters import TABLE
+from support.peers import OUTPUTS
 
 LAUNCH = share_directory() / 'launch'
 TOPICS = {f'/segment/{name}' for name in OUTPUTS} | {'/diagnostics'}

@@ -7,12 +7,12 @@ import time
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from peers import Peer, picture, stamps
 from rclpy.parameter import Parameter
 from rclpy.qos import ReliabilityPolicy
 
 from minisegnet_ros.diagnostics import OLD_IN_A_ROW
 from minisegnet_ros.segment_node import SegmentNode
+from support.peers import Peer, picture, stamps
 
 
 def test_enable_pauses_work(start, spin, wait):

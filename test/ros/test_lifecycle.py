@@ -6,13 +6,13 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from peers import RELIABLE, picture, stamps
-from peers import Peer as Camera
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
 from minisegnet_ros.segment_node import SegmentNode
+from support.peers import RELIABLE, picture, stamps
+from support.peers import Peer as Camera
 
 CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE, SHUTDOWN = (
     Transition.TRANSITION_CONFIGURE,

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 import rclpy
-from peers import RELIABLE, picture, stamps
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from minisegnet_ros.listener import Listener, OwnThread, unexpected
+from support.peers import RELIABLE, picture, stamps
 
 
 def test_messages_that_are_none_between_good_ones(start, wait):

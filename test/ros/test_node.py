@@ -7,8 +7,9 @@ import array
 import cv2
 import numpy as np
 import pytest
-from peers import OUTPUTS, picture, stamps
 from sensor_msgs.msg import CameraInfo, CompressedImage
+
+from support.peers import OUTPUTS, picture, stamps
 
 
 def test_every_output_with_the_header_of_its_input(start, wait):

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from peers import Peer, picture, stamps
 from rclpy.parameter import Parameter
 
 from minisegnet_core.classes import SOCCER, ClassSet, SegmentationClass
 from minisegnet_core.errors import ConfigurationError
-from minisegnet_core.inference.engine import file_hash
+from minisegnet_core.inference.engines.base import file_hash
 from minisegnet_core.resources import find_config
 from minisegnet_ros.parameters import PARAMETERS, Change
 from minisegnet_ros.segment_node import SegmentNode
+from support.peers import Peer, picture, stamps
 
 DOCUMENTATION = Path(__file__).resolve().parents[2] / 'docs' / 'node.md'
 

@@ -15,17 +15,17 @@ import cv2
 import numpy as np
 import pytest
 import rclpy
-from bags import BagWriter
 
 from minisegnet_core.frames.bag import BagImages
 from minisegnet_core.resources import models_directory
-from minisegnet_ros import demo
+from minisegnet_ros.commands import demo
 from minisegnet_ros.environment import free_domain, large_images_environment, private_environment
 from minisegnet_ros.node_process import NodeError, NodeProcess
 from minisegnet_ros.replay import ASSUMED_PERIOD, LONGEST_GAP, Replay, pause
+from support.bags import BagWriter
 
 ROOT = Path(__file__).resolve().parents[2]
-NODE = [sys.executable, '-m', 'minisegnet_ros.segment']
+NODE = [sys.executable, '-m', 'minisegnet_ros.commands.segment']
 
 needs_model = pytest.mark.skipif(
     not (models_directory() / 'minisegnet.onnx').is_file(), reason='models/minisegnet.onnx is not here'

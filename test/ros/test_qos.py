@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import rclpy
-from peers import BEST_EFFORT, OUTPUTS, RELIABLE, Peer, picture, stamps
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -13,6 +12,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_ros.qos import mismatch
 from minisegnet_ros.segment_node import SegmentNode
+from support.peers import BEST_EFFORT, OUTPUTS, RELIABLE, Peer, picture, stamps
 
 
 def overrides(**values) -> list[Parameter]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from peers import RELIABLE, Peer, picture, stamps
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -21,6 +20,7 @@ from minisegnet_ros.vision_messages import (
     detections_message,
     label_info_message,
 )
+from support.peers import RELIABLE, Peer, picture, stamps
 
 needs_vision_msgs = pytest.mark.skipif(Detection2DArray is None, reason='vision_msgs is not installed')
 needs_soccer_msgs = pytest.mark.skipif(BallArray is None, reason='soccer_vision_2d_msgs is not installed')

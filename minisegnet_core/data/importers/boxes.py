@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.classes import BALL, FIELD, IGNORE, LINE, ClassSet
-from minisegnet_core.data.dataset import read_image
 from minisegnet_core.data.importers.balls import balls_of_labels
 from minisegnet_core.data.importers.entry import Content, Entry, checked_longest_side, image_files, safe_name, shrunk
 from minisegnet_core.data.importers.yolo import read_yolo
 from minisegnet_core.errors import ConfigurationError, SourceError
 from minisegnet_core.geometry import STRIDE
+from minisegnet_core.imaging import read_image
 
 Probabilities = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """(H, W, 3) uint8 RGB to (C, ceil(H/4), ceil(W/4)) float32: a model."""

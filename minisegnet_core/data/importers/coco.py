@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.classes import BACKGROUND, BALL, FIELD, IGNORE, LINE, ClassSet
-from minisegnet_core.data.dataset import read_image
 from minisegnet_core.data.importers.balls import balls_of_labels
 from minisegnet_core.data.importers.colors import IGNORE_NAME
 from minisegnet_core.data.importers.entry import (
@@ -30,6 +29,7 @@ from minisegnet_core.data.importers.entry import (
     safe_name,
 )
 from minisegnet_core.errors import ConfigurationError, DatasetError, SourceError
+from minisegnet_core.imaging import read_image
 
 IMAGE_FOLDERS = ('images', 'train', 'val', 'train2017', 'val2017', 'data', '.')
 PAINTED = {FIELD: 0, LINE: 2, BACKGROUND: 3, IGNORE_NAME: 4, BALL: 5}

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.classes import BALL, IGNORE, ClassSet
-from minisegnet_core.data.dataset import read_image
 from minisegnet_core.data.importers.balls import balls_of_labels
 from minisegnet_core.data.importers.colors import NEAR, ColorMap
 from minisegnet_core.data.importers.entry import (
@@ -26,7 +25,8 @@ from minisegnet_core.data.importers.entry import (
     safe_name,
     shrunk,
 )
-from minisegnet_core.errors import ConfigurationError, DatasetError
+from minisegnet_core.errors import ConfigurationError, DatasetError, ImageError
+from minisegnet_core.imaging import read_image, read_stored_pixels
 
 IMAGE_FOLDERS = ('images', 'JPEGImages', 'imgs')
 MASK_FOLDERS = ('masks', 'labels', 'SegmentationClass', 'segmentations', 'annotations')
@@ -152,9 +152,10 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     Raises:
         DatasetError: it cannot be read, has not 8 bits, or is not of the image's ``shape`` (H, W).
     """
-    mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if mask is None:
-        raise DatasetError(f'label image {path} is missing or not an image that OpenCV can read')
+    try:
+        mask = read_stored_pixels(path)
+    except ImageError as error:
+        raise DatasetError(f'label {error}') from error
     if mask.dtype != np.uint8:
         raise DatasetError(f'label image {path} has {8 * mask.dtype.itemsize} bits a channel; it must have 8')
     if mask.shape[:2] != shape:

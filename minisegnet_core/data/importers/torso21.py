@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.classes import BALL, IGNORE, SOCCER
-from minisegnet_core.data.dataset import read_image
 from minisegnet_core.data.importers.balls import balls_of_labels
 from minisegnet_core.data.importers.entry import COPIED, Content, Entry, image_files, listed, safe_name
 from minisegnet_core.data.importers.masks import read_mask
 from minisegnet_core.errors import DatasetError, SourceError
+from minisegnet_core.imaging import read_image
 
 PARTS = ('train', 'test')
 ANNOTATIONS = 'annotations.yaml'

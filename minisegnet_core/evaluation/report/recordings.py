@@ -1,0 +1,148 @@
+"""What can be written while an evaluation runs: a video with the labels laid over it, a bag with the results."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from minisegnet_core.ball import Ball
+from minisegnet_core.classes import ClassSet
+from minisegnet_core.evaluation.report.pictures import encode_jpeg, encode_png
+from minisegnet_core.evaluation.scoring.frames import FrameScore, Prediction, TruthFrame
+from minisegnet_core.video import VideoWriter
+from minisegnet_core.visualization import colorize, draw_overlay, enlarge_labels
+
+VIDEO_SIDE = 480
+"""Pixels of the video's longer side at most: VP9 takes its time."""
+
+PREFIX = '/minisegnet'
+
+
+def overlay_of(frame: TruthFrame, prediction: Prediction | None, classes: ClassSet) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB: the image with labels and ball; one that was not answered says so."""
+    if prediction is None:
+        picture = np.array(frame.image, np.uint8)
+        cv2.putText(picture, 'dropped', (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 0, 0), 2, cv2.LINE_AA)
+        return picture
+    balls = () if prediction.ball is None else (prediction.ball,)
+    return np.asarray(draw_overlay(frame.image, prediction.label_image, classes, balls), np.uint8)
+
+
+class OverlayVideo:
+    """Writes ``path`` (.mp4) with one picture a frame, at ``rate`` frames per second."""
+
+    def __init__(self, path: Path, classes: ClassSet, rate: float) -> None:
+        self._path, self._classes, self._rate = path, classes, rate
+        self._video: VideoWriter | None = None
+
+    def add(self, frame: TruthFrame, prediction: Prediction | None, score: FrameScore) -> None:
+        picture = overlay_of(frame, prediction, self._classes)
+        height, width = picture.shape[:2]
+        scale = min(1.0, VIDEO_SIDE / max(width, height))
+        size = max(2, round(width * scale)), max(2, round(height * scale))
+        if scale < 1:
+            picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+        self._video = self._video or VideoWriter(self._path, size, self._rate)
+        self._video.write(picture)
+
+    def close(self) -> None:
+        """Finishes the file; without this it does not play."""
+        if self._video is not None:
+            self._video.close()
+
+
+class ResultsBag:
+    """An MCAP bag of what was said of each frame, with the images' own stamps, frames and times of recording.
+
+    Opened beside the original, both run on one clock. Topics: ``/minisegnet/label_image`` (mono8 ids, as the node's),
+    ``label_color`` (mono8 ids as colours at the image's size, PNG), ``overlay`` (JPEG), ``ball`` (PointStamped, as the
+    node's), ``ball_marker`` (visualization_msgs/ImageMarker: a circle for the original image).
+
+    Args:
+        path: folder to make.
+    """
+
+    def __init__(self, path: Path, classes: ClassSet) -> None:
+        from rosbags.rosbag2 import StoragePlugin, Writer
+        from rosbags.typesys import Stores, get_typestore
+
+        self._classes = classes
+        self._store = get_typestore(Stores.ROS2_HUMBLE)
+        self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
+        self._writer.open()
+        self._connections = {
+            topic: self._writer.add_connection(f'{PREFIX}/{topic}', kind, typestore=self._store)
+            for topic, kind in (
+                ('label_image', 'sensor_msgs/msg/Image'),
+                ('label_color/compressed', 'sensor_msgs/msg/CompressedImage'),
+                ('overlay/compressed', 'sensor_msgs/msg/CompressedImage'),
+                ('ball', 'geometry_msgs/msg/PointStamped'),
+                ('ball_marker', 'visualization_msgs/msg/ImageMarker'),
+            )
+        }
+
+    def add(self, frame: TruthFrame, prediction: Prediction | None, score: FrameScore) -> None:
+        if prediction is None:
+            return
+        types = self._store.types
+        stamp = frame.stamp or 0
+        time = types['builtin_interfaces/msg/Time'](sec=stamp // 10**9, nanosec=stamp % 10**9)
+        header = types['std_msgs/msg/Header'](stamp=time, frame_id=frame.frame_id)
+        labels = prediction.label_image
+        height, width = labels.shape
+        messages = {
+            'label_image': types['sensor_msgs/msg/Image'](
+                header, height, width, 'mono8', 0, width, np.ascontiguousarray(labels).reshape(-1)
+            )
+        }
+        large = enlarge_labels(labels, frame.image.shape[1], frame.image.shape[0])
+        pictures = {
+            'label_color/compressed': ('png', encode_png(colorize(large, self._classes))),
+            'overlay/compressed': ('jpeg', encode_jpeg(overlay_of(frame, prediction, self._classes))),
+        }
+        for topic, (kind, data) in pictures.items():
+            messages[topic] = types['sensor_msgs/msg/CompressedImage'](header, kind, np.frombuffer(data, np.uint8))
+        if prediction.ball is not None:
+            ball = prediction.ball
+            point = types['geometry_msgs/msg/Point'](ball.x, ball.y, ball.radius)
+            messages['ball'] = types['geometry_msgs/msg/PointStamped'](header, point)
+            messages['ball_marker'] = self._marker(header, ball)
+        for topic, message in messages.items():
+            connection = self._connections[topic]
+            received = stamp if frame.received is None else frame.received
+            self._writer.write(connection, received, self._store.serialize_cdr(message, connection.msgtype))
+
+    def _marker(self, header: Any, ball: Ball) -> Any:
+        types = self._store.types
+        color = types['std_msgs/msg/ColorRGBA'](1.0, 0.0, 1.0, 1.0)
+        return types['visualization_msgs/msg/ImageMarker'](
+            header=header,
+            ns='minisegnet',
+            id=0,
+            type=0,  # circle
+            action=0,  # add
+            position=types['geometry_msgs/msg/Point'](ball.x, ball.y, 0.0),
+            scale=2 * max(ball.radius, 3.0),  # Foxglove takes it for the diameter
+            outline_color=color,
+            filled=0,
+            fill_color=types['std_msgs/msg/ColorRGBA'](0.0, 0.0, 0.0, 0.0),
+            lifetime=types['builtin_interfaces/msg/Duration'](0, 0),
+            points=[],
+            outline_colors=[],
+        )
+
+    def close(self) -> None:
+        """Finishes the bag; without this it cannot be read."""
+        self._writer.close()
+
+
+def rate_of(total: int, nanoseconds: int) -> float:
+    """Frames per second of a video that runs as its source did, 1 to 60; 10 where the source holds no times."""
+    seconds = nanoseconds / 1e9
+    rate = (total - 1) / seconds if seconds > 0 and total > 1 else 10.0
+    return min(max(rate, 1.0), 60.0) if math.isfinite(rate) else 10.0

@@ -1,0 +1,165 @@
+"""Concurrency: prefetching, bounded maps over executors, and writing in the background.
+
+Decoding, encoding and the network release Python's lock, so threads overlap them. Every function here bounds what is in
+memory at once, keeps the order of its items, and ends its threads when the caller stops early.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Generic, TypeVar
+
+Item = TypeVar('Item')
+Result = TypeVar('Result')
+
+DEPTH = 4
+"""Default number of items that are prefetched, and of results that wait to be written."""
+
+ITEMS_PER_CORE = 4
+"""Items that :func:`map_in_threads` holds for each core."""
+
+POLL_SECONDS = 0.1
+"""Time after which a blocked thread checks whether it should end."""
+
+
+def prefetch(items: Iterable[Item], depth: int = DEPTH) -> Generator[Item, None, None]:
+    """Yield the items in order while a thread produces up to ``depth`` of them in advance.
+
+    An error that an item raises is raised where the item would have come. Closing the generator ends the thread and
+    closes ``items`` if that is a generator.
+    """
+    ready: queue.Queue[tuple[Item | None, BaseException | None, bool]] = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def put(item: Item | None, error: BaseException | None, last: bool) -> None:
+        while not stopped.is_set():
+            try:
+                ready.put((item, error, last), timeout=POLL_SECONDS)
+                return
+            except queue.Full:
+                continue
+
+    def produce() -> None:
+        iterator = iter(items)
+        try:
+            for item in iterator:
+                put(item, None, False)
+                if stopped.is_set():
+                    return
+            put(None, None, True)
+        except BaseException as error:  # whatever it is, it belongs to the consumer
+            put(None, error, True)
+        finally:
+            if isinstance(iterator, Generator):  # a source that is left half-way holds files open
+                iterator.close()
+
+    thread = threading.Thread(target=produce, name='prefetch', daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error, last = ready.get()
+            if error is not None:
+                raise error
+            if last:
+                return
+            yield item  # type: ignore[misc]
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def bounded_map(
+    executor: Executor, function: Callable[[Item], Result], items: Iterable[Item], depth: int
+) -> Generator[tuple[Item, Result], None, None]:
+    """Yield each item with ``function(item)``, in order, computed by an executor.
+
+    At most ``depth`` results are pending or waiting at a time. Calls that have not begun when the caller stops, or when
+    one raises, never begin.
+    """
+    pending: deque[tuple[Item, Future[Result]]] = deque()
+    try:
+        for item in items:
+            pending.append((item, executor.submit(function, item)))
+            if len(pending) >= depth:
+                first, future = pending.popleft()
+                yield first, future.result()
+        while pending:
+            first, future = pending.popleft()
+            yield first, future.result()
+    finally:
+        for _, future in pending:
+            future.cancel()
+
+
+def map_in_threads(
+    function: Callable[[Item], Result], items: Iterable[Item]
+) -> Generator[tuple[Item, Result], None, None]:
+    """Yield each item with ``function(item)``, in order, from threads on all cores; see :func:`bounded_map`."""
+    cores = os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as threads:
+        yield from bounded_map(threads, function, items, ITEMS_PER_CORE * cores)
+
+
+def map_with_progress(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    progress: Callable[[Sequence[Item]], Iterable[Item]] = lambda items: items,
+) -> Iterator[tuple[Item, Result]]:
+    """Do as :func:`map_in_threads` does, with a progress display that wraps the items."""
+    results = map_in_threads(function, items)
+    try:
+        for _ in progress(items):
+            yield next(results)
+    finally:
+        results.close()
+
+
+class BackgroundWriter(Generic[Item]):
+    """Write items in order in a thread; leaving the context waits for the last one.
+
+    Args:
+        write: called for each item. Its first error is raised by the next :meth:`put`, or when the context is left;
+            nothing is written after it.
+        depth: number of items that may wait; :meth:`put` blocks beyond it.
+    """
+
+    def __init__(self, write: Callable[[Item], None], depth: int = DEPTH) -> None:
+        self._write = write
+        self._waiting: queue.Queue[tuple[Item] | None] = queue.Queue(depth)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name='background writer', daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while (entry := self._waiting.get()) is not None:
+            if self._error is None:
+                try:
+                    self._write(entry[0])
+                except BaseException as error:
+                    self._error = error
+
+    def put(self, item: Item) -> None:
+        """Queue an item for writing."""
+        self._raise()
+        self._waiting.put((item,))
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def __enter__(self) -> BackgroundWriter[Item]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._waiting.put(None)
+        self._thread.join()
+        if error is None:  # an error of the writer must not hide the error that ended the context
+            self._raise()

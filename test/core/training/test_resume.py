@@ -1,0 +1,188 @@
+"""A training that is killed at any moment: no file is half-written, and what is resumed ends as if nothing had been."""
+
+import csv
+import math
+import os
+import shutil
+import signal
+import sys
+import time
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import yaml
+
+torch = pytest.importorskip('torch', reason='training needs PyTorch')
+
+from minisegnet_core.checkpoint import load_checkpoint, read_training_state
+from minisegnet_core.commands.train import main
+from minisegnet_core.errors import ConfigurationError, DatasetError, TrainingError
+from minisegnet_core.training.config import StageConfig, TrainConfig
+from minisegnet_core.training.trainer import Silence, train
+from support.processes import KillInStep, begin_child, in_child, killed_before
+from support.shapes import tiny_training
+
+
+def config_for(data, output, **changes) -> TrainConfig:
+    return tiny_training(data, output, **{'stage2': StageConfig(epochs=0), **changes})
+
+
+def final_state(output: Path) -> dict:
+    return read_training_state(output / 'last.ckpt')
+
+
+def assert_same_run(one: Path, two: Path) -> None:
+    """Equal weights, optimizer state and metrics, to the bit; times may differ."""
+    a, b = final_state(one), final_state(two)
+    assert all(torch.equal(a['model'][key], b['model'][key]) for key in a['model'])
+    for key, state in a['optimizer']['state'].items():
+        assert all(torch.equal(state[name], b['optimizer']['state'][key][name]) for name in state)
+    best = [load_checkpoint(folder / 'best.safetensors')[0].state_dict() for folder in (one, two)]
+    assert all(torch.equal(best[0][key], best[1][key]) for key in best[0])
+    tables = [list(csv.DictReader((folder / 'metrics.csv').open())) for folder in (one, two)]
+    untimed = [[{k: v for k, v in row.items() if 'seconds' not in k} for row in table] for table in tables]
+    assert untimed[0] == untimed[1]
+    assert [row['epoch'] for row in untimed[0]] == ['0', '1']
+
+
+def test_killed_at_each_kind_of_moment(shapes_dataset, tmp_path):
+    whole, cut = config_for(shapes_dataset, tmp_path / 'whole'), config_for(shapes_dataset, tmp_path / 'cut')
+    assert in_child(partial(train, whole)) == 0
+    moments = [
+        partial(train, cut, reporter=KillInStep(1)),  # no epoch is finished yet
+        partial(killed_before, 'best.safetensors', cut),
+        partial(killed_before, 'last.ckpt', cut),  # epoch 0 is in best.safetensors, but last.ckpt does not know it
+        partial(killed_before, 'metrics.csv', cut),  # epoch 0 is in last.ckpt, but not in the table
+        partial(train, cut, resume=True, reporter=KillInStep(1)),  # in the middle of epoch 1
+    ]
+    for moment in moments:
+        assert in_child(moment) == -signal.SIGKILL
+        for path in (tmp_path / 'cut').glob('*'):  # what is there is whole
+            if path.suffix in ('.ckpt', '.safetensors'):
+                load_checkpoint(path)
+    assert in_child(partial(train, cut, resume=True)) == 0
+    assert_same_run(tmp_path / 'whole', tmp_path / 'cut')
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='reads the CPU time of a child from /proc')
+def test_command_killed_from_outside_at_any_moment(shapes_dataset, tmp_path):
+    def start(output, *options):
+        settings = tmp_path / f'{output}.yaml'
+        settings.write_text(yaml.safe_dump(asdict(config_for(shapes_dataset, tmp_path / output))))
+        return begin_child(partial(command, ['--config', str(settings), *options]))
+
+    whole = start('whole')
+    whole.join()
+    assert whole.exitcode == 0
+    cut, kills = start('cut'), 0
+    while True:
+        # A little later each time, so that each phase is hit, and it ends. By the child's own clock: the machine may be
+        # busy. At the earliest when there is something to resume.
+        while cut.is_alive() and (cpu_seconds(cut) < 0.1 * kills or not (tmp_path / 'cut' / 'settings.yaml').exists()):
+            time.sleep(0.005)
+        if not cut.is_alive():
+            break
+        cut.kill()
+        cut.join()
+        kills += 1
+        cut = start('cut', '--resume')
+    cut.join()
+    assert cut.exitcode == 0
+    assert kills > 2
+    assert_same_run(tmp_path / 'whole', tmp_path / 'cut')
+
+
+def command(arguments: list[str]) -> None:
+    sys.exit(main(arguments, 'train'))
+
+
+def cpu_seconds(child) -> float:
+    """CPU time of a process; endless once it has ended."""
+    try:
+        fields = Path(f'/proc/{child.pid}/stat').read_text().rpartition(')')[2].split()
+    except OSError:
+        return math.inf
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+def test_a_run_is_never_overwritten_nor_resumed_with_other_settings(shapes_dataset, tmp_path):
+    off = StageConfig(epochs=0)
+    config = config_for(shapes_dataset, tmp_path / 'run', stage1=StageConfig(epochs=1, batch_size=4), stage3=off)
+    with pytest.raises(ConfigurationError, match='nothing to resume'):
+        train(config, resume=True)
+    train(config)
+    with pytest.raises(ConfigurationError, match='already holds a run'):
+        train(config)
+    with pytest.raises(ConfigurationError, match=r'seed \(was 0, is 1\)'):
+        train(replace(config, seed=1), resume=True)
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs /dev/full, the device that is always full')
+@pytest.mark.parametrize('file', ['last.ckpt', 'best.safetensors'])
+def test_a_full_disk_is_named_and_the_last_good_checkpoint_stays(shapes_dataset, tmp_path, file):
+    config = config_for(shapes_dataset, tmp_path / 'run')
+
+    class FillDisk(Silence):
+        def epoch_done(self, row):
+            if row.epoch == 0:
+                (tmp_path / 'run' / f'{file}.part').symlink_to('/dev/full')
+
+    with pytest.raises(TrainingError, match=rf'{file} cannot be written .*No space left.*make room'):
+        train(config, reporter=FillDisk())
+    assert final_state(tmp_path / 'run')['epoch'] == 0
+    load_checkpoint(tmp_path / 'run' / 'best.safetensors')
+    assert not (tmp_path / 'run' / f'{file}.part').exists()
+    resumed = train(config, resume=True)
+    assert [row.epoch for row in resumed.rows] == [0, 1]
+
+
+@pytest.fixture
+def half_done(shapes_dataset, tmp_path):
+    """A data set, and the configuration of a run on it that was stopped after the first of two epochs."""
+    shutil.copytree(shapes_dataset, tmp_path / 'data')
+
+    class Stop(Silence):
+        def epoch_done(self, row):
+            raise KeyboardInterrupt
+
+    config = config_for(tmp_path / 'data', tmp_path / 'run', class_weights=[])
+    with pytest.raises(KeyboardInterrupt):
+        train(config, reporter=Stop())
+    return tmp_path / 'data', config
+
+
+@pytest.mark.parametrize('names', [('field', 'line', 'background', 'ball'), ('background', 'robot', 'line', 'field')])
+def test_resuming_on_other_classes_is_refused_and_spoils_nothing(half_done, names):
+    """In another order, weights went on under swapped meanings; with other names the run was lost."""
+    root, config = half_done
+    index = yaml.safe_load((root / 'dataset.yaml').read_text())
+    before = (Path(config.output) / 'last.ckpt').read_bytes()
+    for entry, name in zip(index['classes'], names, strict=True):
+        entry['name'] = name
+    changed = yaml.safe_dump(index)
+    right = (root / 'dataset.yaml').read_text()
+    (root / 'dataset.yaml').write_text(changed)
+    with pytest.raises(
+        ConfigurationError, match='keeps its classes, background, ball, line, field; .* has ' + names[0]
+    ):
+        train(config, resume=True)
+    assert (Path(config.output) / 'last.ckpt').read_bytes() == before
+    (root / 'dataset.yaml').write_text(right)
+    assert len(train(config, resume=True).rows) == 2
+
+
+def test_a_resumed_run_looks_at_files_that_changed(half_done):
+    root, config = half_done
+    (root / 'labels' / '003.png').write_bytes(b'no png')
+    with pytest.raises(DatasetError, match=r'003\.png'):
+        train(config, resume=True)
+
+
+def test_a_run_without_its_best_checkpoint_is_not_resumed(half_done):
+    _, config = half_done
+    (Path(config.output) / 'best.safetensors').unlink()
+    with pytest.raises(ConfigurationError, match=r'last\.ckpt without best\.safetensors.*--init-from'):
+        train(config, resume=True)

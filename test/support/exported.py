@@ -1,0 +1,66 @@
+"""A checkpoint with random weights and its export, made once for all tests of engines."""
+
+from __future__ import annotations
+
+import atexit
+import copy
+import shutil
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+
+
+def exported() -> tuple[Path, Path]:
+    """Paths of a .safetensors file and of its .onnx file."""
+    return _made()[:2]
+
+
+def network_to_onnx(model):
+    """In place of :func:`export.network_to_onnx`, which takes seconds: the network of :func:`exported`."""
+    return copy.deepcopy(_made()[2])
+
+
+def random_model(width_mult: float = 1.0):
+    """A network whose norms do something, so that folding them wrongly is seen."""
+    import torch
+
+    from minisegnet_core.model import MiniSegNet
+
+    torch.manual_seed(5)
+    model = MiniSegNet(4, width_mult).eval()
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(0, 0.2)
+                module.running_mean.normal_(0, 0.2)
+                module.running_var.uniform_(0.5, 2)
+        model.head[2].weight *= 8  # decided labels: ties would make agreement a matter of rounding
+    return model
+
+
+@lru_cache(maxsize=1)
+def _made():
+    from minisegnet_core.checkpoint import ModelRecord, save_checkpoint
+    from minisegnet_core.classes import SOCCER
+    from minisegnet_core.export import onnx_export as export
+
+    folder = Path(tempfile.mkdtemp(prefix='minisegnet-test-'))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    model = random_model()
+    checkpoint, onnx = folder / 'm.safetensors', folder / 'm.onnx'
+    save_checkpoint(checkpoint, model, ModelRecord(SOCCER, training={'who': 'test'}))
+    network = export.network_to_onnx(model)
+    with mock.patch.object(export, 'network_to_onnx', lambda _: copy.deepcopy(network)):
+        export.export_onnx(checkpoint, onnx, images=[picture(128, 96)])
+    return checkpoint, onnx, network
+
+
+def picture(width: int, height: int, seed: int = 0):
+    """(height, width, 3) uint8 squares of random colours."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3)).astype(np.uint8)
+    return np.ascontiguousarray(coarse.repeat(8, 0).repeat(8, 1)[:height, :width])
