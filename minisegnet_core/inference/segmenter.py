@@ -8,7 +8,7 @@ result.label_image, result.ball
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from minisegnet_core.ball import MINIMUM_CONFIDENCE, Ball, find_balls, relabel_s
 from minisegnet_core.classes import BALL
 from minisegnet_core.errors import ConfigurationError, ImageError
 from minisegnet_core.geometry import MINIMUM_NETWORK_SIZE, label_size, parse_network_size, resample_to_label_grid
-from minisegnet_core.inference.engines.base import ImageSize, Order, file_hash
+from minisegnet_core.inference.engines.base import ImageSize, Order, check_choices, file_hash
 from minisegnet_core.inference.selection import AUTO, open_model
 
 
@@ -39,6 +39,60 @@ class Segmentation:
     def ball(self) -> Ball | None:
         """The best ball, or None."""
         return self.balls[0] if self.balls else None
+
+
+@dataclass(frozen=True)
+class SegmenterConfig:
+    """How to run a model: the value that commands, evaluation jobs and the node hand around.
+
+    It is small, hashable and picklable, and holds no engine. :meth:`Segmenter.from_config` opens it.
+
+    Attributes:
+        model: path of a model file, name of a shipped model, or empty for the shipped model that is fastest here.
+        engine: ``auto``, ``openvino``, ``onnxruntime`` or ``torch``.
+        network_size: size at which the network runs: ``native``, ``half`` or ``WIDTHxHEIGHT``. Results always refer to
+            the received image.
+        threads: CPU threads; 0 uses all available cores but one.
+        precision: ``auto``, ``float32``, ``bfloat16``, ``float16`` or ``int8``. ``auto`` selects int8 for an int8 file,
+            bfloat16 on CPUs with native bfloat16, float16 on GPUs, and float32 otherwise.
+        device: ``auto``, ``cpu``, ``gpu`` or ``npu``. ``auto`` selects an NVIDIA GPU if the engine supports it, and the
+            CPU otherwise.
+        ball_threshold: ball probability from which a label pixel can belong to a ball, in (0, 1].
+        ball_confidence: confidence from which a connected region of such pixels is a ball, in [0, 1]. A higher value
+            gives fewer false balls and more missed ones.
+
+    Raises:
+        ConfigurationError: a value is unknown or out of range.
+    """
+
+    model: str = ''
+    engine: str = AUTO
+    network_size: str = 'native'
+    threads: int = 0
+    precision: str = AUTO
+    device: str = AUTO
+    ball_threshold: float = 0.5
+    ball_confidence: float = MINIMUM_CONFIDENCE
+
+    def __post_init__(self) -> None:
+        parse_network_size(self.network_size, 640, 480)  # fails here and not on the first image
+        if self.threads < 0:
+            raise ConfigurationError(f'threads is {self.threads}; it must be 0 (all cores but one) or more')
+        check_ball_threshold(self.ball_threshold)
+        check_ball_confidence(self.ball_confidence)
+        check_choices(self.precision, self.device)
+
+
+def check_ball_threshold(value: float) -> None:
+    """Raise ConfigurationError if a ball threshold is outside (0, 1]."""
+    if not 0 < value <= 1:
+        raise ConfigurationError(f'ball_threshold is {value}; it must be above 0 and at most 1')
+
+
+def check_ball_confidence(value: float) -> None:
+    """Raise ConfigurationError if a ball confidence is outside [0, 1]."""
+    if not 0 <= value <= 1:
+        raise ConfigurationError(f'ball_confidence is {value}; it must be 0 to 1')
 
 
 class Segmenter:
@@ -80,9 +134,9 @@ class Segmenter:
         precision: str = AUTO,
         device: str = AUTO,
     ) -> None:
-        parse_network_size(network_size, 640, 480)  # a wrong one is told now, not at the first image
-        if threads < 0:
-            raise ConfigurationError(f'threads is {threads}; it must be 0 (all cores but one) or more')
+        self.config = SegmenterConfig(
+            str(model), engine, network_size, threads, precision, device, ball_threshold, ball_confidence
+        )
         selection = open_model(model, engine, threads, precision, device)
         self.model_path = selection.path
         self.model_hash = file_hash(self.model_path)
@@ -96,6 +150,11 @@ class Segmenter:
         self.ball_confidence = ball_confidence
         self._ball_id = self.classes.id_of(BALL)
 
+    @classmethod
+    def from_config(cls, config: SegmenterConfig) -> Segmenter:
+        """Open the model that a configuration describes. Raises as the constructor."""
+        return cls(**asdict(config))
+
     @property
     def ball_threshold(self) -> float:
         """Ball probability from which a label pixel can belong to a ball; may be set between frames."""
@@ -103,8 +162,7 @@ class Segmenter:
 
     @ball_threshold.setter
     def ball_threshold(self, value: float) -> None:
-        if not 0 < value <= 1:
-            raise ConfigurationError(f'ball_threshold is {value}; it must be above 0 and at most 1')
+        check_ball_threshold(value)
         self._ball_threshold = value
 
     @property
@@ -114,8 +172,7 @@ class Segmenter:
 
     @ball_confidence.setter
     def ball_confidence(self, value: float) -> None:
-        if not 0 <= value <= 1:
-            raise ConfigurationError(f'ball_confidence is {value}; it must be 0 to 1')
+        check_ball_confidence(value)
         self._ball_confidence = value
 
     def run(self, image: NDArray[np.uint8], order: Order = 'rgb', out: NDArray[np.uint8] | None = None) -> Segmentation:
