@@ -8,7 +8,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
-from minisegnet_ros.switches import SWITCH, TRUE
+from minisegnet_ros.environment import SWITCH, TRUE
 
 PACKAGE = 'minisegnet_ros'
 

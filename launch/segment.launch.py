@@ -12,7 +12,7 @@ from launch_ros.actions import Node
 
 from launch import LaunchDescription
 from minisegnet_ros.environment import large_images_environment
-from minisegnet_ros.switches import SWITCH, TRUE
+from minisegnet_ros.environment import SWITCH, TRUE
 
 PACKAGE = 'minisegnet_ros'
 

@@ -1,11 +1,13 @@
 """Run the ROS 2 node that segments camera images.
 
-ros2 run minisegnet_ros segment --ros-args -p engine:=openvino -r image:=/camera/image_raw
+    ros2 run minisegnet_ros segment --ros-args -p engine:=openvino -r image:=/camera/image_raw
+
+Parameters and topics are ROS arguments. The node runs until Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
 
-import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +16,8 @@ import rclpy
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
-from minisegnet_core.cli import EXIT_USAGE, without_ros_arguments
+from minisegnet_core.cli import without_ros_arguments
+from minisegnet_core.commands.parser import EXIT_USAGE, CommandParser
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_ros.rclpy_compat import spin_until
 from minisegnet_ros.segment_node import SegmentNode
@@ -35,11 +38,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Run the node until a signal arrives; return the exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description='Run the ROS 2 node that segments camera images.',
-        epilog='Parameters and topics are ROS arguments: --ros-args -p engine:=openvino -r image:=/camera/image_raw',
-    )
+    parser = CommandParser.of(prog or os.path.basename(sys.argv[0]), __doc__)
     parser.parse_args(without_ros_arguments(arguments))
     stopped = record_signals()
     node = executor = None

@@ -16,7 +16,7 @@ from minisegnet_core.inference.engines.base import file_hash
 from minisegnet_core.resources import find_config
 from minisegnet_ros.parameters import PARAMETERS, Change
 from minisegnet_ros.segment_node import SegmentNode
-from support.peers import Peer, picture, stamps
+from support.peers import Peer, camera_image, stamps
 
 DOCUMENTATION = Path(__file__).resolve().parents[2] / 'docs' / 'node.md'
 
@@ -67,13 +67,13 @@ def test_defaults_are_allowed():
 )
 def test_rejected_with_the_reason(spin, wait, fake, name, value, reason):
     node = spin(SegmentNode(fake))
-    wait(lambda: node._state_machine.current_state[1] == 'active')
+    wait(lambda: node.state == 'active')
     before = node.get_parameter(name).value
     (result,) = node.set_parameters([Parameter(name, value=value)])
     assert not result.successful
     assert reason in result.reason
     assert node.get_parameter(name).value == before
-    assert node._settings[name] == before
+    assert node.settings[name] == before
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_what_can_only_be_set_at_start(spin, wait, fake, name, value):
 def test_what_a_model_is_made_ready_for_reaches_it(spin, wait, fake):
     """Each loads a segmenter anew, warmed in the size and orientation that the network will see."""
     node = spin(SegmentNode(fake, parameter_overrides=[Parameter('cpu_affinity', value='')]))
-    wait(lambda: node._state_machine.current_state[1] == 'active')
+    wait(lambda: node.state == 'active')
     changes = {'network_size': 'half', 'threads': 3, 'precision': 'int8', 'device': 'gpu'}
     for count, (name, value) in enumerate(changes.items(), 2):
         (result,) = node.set_parameters([Parameter(name, value=value)])
@@ -120,7 +120,7 @@ def test_named_cpus_are_all_used(fake, monkeypatch):
 @pytest.mark.parametrize('name', ['image_transport', 'reliability', 'diagnostics_period'])
 def test_what_cannot_change_while_active(spin, wait, fake, name):
     node = spin(SegmentNode(fake))
-    wait(lambda: node._state_machine.current_state[1] == 'active')
+    wait(lambda: node.state == 'active')
     value = {'image_transport': 'compressed', 'reliability': 'reliable', 'diagnostics_period': 2.0}
     (result,) = node.set_parameters([Parameter(name, value=value[name])])
     assert not result.successful
@@ -139,8 +139,8 @@ def test_wrong_first_value_is_told():
 
 def test_whole_numbers_serve_as_fractions(spin, fake, wait):
     node = spin(SegmentNode(fake, parameter_overrides=[Parameter('max_image_age', value=2)]))
-    wait(lambda: node._state_machine.current_state[1] == 'active')
-    assert node._settings['max_image_age'] == 2.0
+    wait(lambda: node.state == 'active')
+    assert node.settings['max_image_age'] == 2.0
     (result,) = node.set_parameters([Parameter('ball_threshold', value=1)])
     assert result.successful
     assert fake.created[-1].ball_threshold == 1.0
@@ -152,25 +152,25 @@ def test_whole_numbers_serve_as_fractions(spin, fake, wait):
 def test_model_changes_between_two_frames(spin, wait, fake):
     node = spin(SegmentNode(fake))
     peer = spin(Peer(), 1)
-    wait(lambda: node._worker and peer.images.get_subscription_count() and node._outputs.heard)
-    wait(lambda: node._input.reliability == peer.images.qos_profile.reliability)
+    wait(lambda: node.worker and peer.images.get_subscription_count() and node.outputs.have_subscribers)
+    wait(lambda: node.images.reliability == peer.images.qos_profile.reliability)
     wait(peer.images.get_subscription_count)
     answered = 0
     for index in range(6):
         stamp = 10 + index
-        peer.send(picture(1), stamp)
+        peer.send(camera_image(1), stamp)
         if index == 2:
             results = node.set_parameters([Parameter('model', value='other'), Parameter('ball_threshold', value=0.7)])
             assert all(result.successful for result in results)
-            assert node._vision.segmenter.model_path == Path('other')
-            assert node._vision.segmenter.ball_threshold == 0.7
+            assert node.vision.segmenter.model_path == Path('other')
+            assert node.vision.segmenter.ball_threshold == 0.7
         if index == 4:
             (result,) = node.set_parameters([Parameter('model', value='missing')])
             assert not result.successful
-            assert node._vision.segmenter.model_path == Path('other'), 'a failed load keeps the running model'
+            assert node.vision.segmenter.model_path == Path('other'), 'a failed load keeps the running model'
         wait(lambda stamp=stamp: stamp in stamps(peer.received['label_image']))
         answered += 1
-    assert answered == node._statistics.answered
+    assert answered == node.statistics.answered
     assert np.all([m.width == 32 for m in peer.received['label_image']])
 
 
@@ -199,7 +199,7 @@ def test_a_model_of_other_classes_whose_topic_has_an_overridden_quality_of_servi
     setting.start()
     setting.join(30)
     assert results and results[0].successful, results
-    assert node._outputs.classes == GOALS and node.get_parameter(name).value == 'best_effort'
+    assert node.outputs.classes == GOALS and node.get_parameter(name).value == 'best_effort'
     wait(lambda: node.count_publishers('/segment/goal_mask') == 1 == node.count_publishers('/segment/label_image'))
     (result,) = node.set_parameters([Parameter('model', value='')])
     assert result.successful
@@ -211,9 +211,9 @@ def test_outputs_that_cannot_be_made_are_a_reason_to_refuse_a_model(spin, fake, 
     monkeypatch.setattr('minisegnet_ros.segment_node.Outputs', lambda *_: 1 / 0)
     (result,) = node.set_parameters([Parameter('model', value='goals')])
     assert not result.successful and result.reason == 'ZeroDivisionError: division by zero'
-    assert node._vision.segmenter.classes == node._outputs.classes == SOCCER
+    assert node.vision.segmenter.classes == node.outputs.classes == SOCCER
     (result,) = node.set_parameters([Parameter('ball_threshold', value=0.6)])
-    assert result.successful and node._vision.segmenter.ball_threshold == 0.6
+    assert result.successful and node.vision.segmenter.ball_threshold == 0.6
 
 
 def test_a_model_is_loaded_only_where_something_changes(spin, fake, tmp_path):
