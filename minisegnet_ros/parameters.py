@@ -230,7 +230,7 @@ PARAMETERS: tuple[NodeParameter, ...] = (
     NodeParameter(
         'image_transport',
         'raw',
-        'raw: Image on `image`. compressed: CompressedImage on `image` + `/compressed`.',
+        'Type of the images: raw (Image on `image`) or compressed (CompressedImage on `image` + `/compressed`).',
         Change.INACTIVE,
         choices=('raw', 'compressed'),
     ),
