@@ -29,7 +29,7 @@ def node_bounds():
 def test_a_good_measurement_meets_all_bounds(node_bounds):
     found = node_bounds.bounds(GOOD)
     assert len(found) == 6 and all(bound.met for bound in found)
-    assert 'memory at each minute: 90.0, 100.0, 104.0, 104.9, 101.0 MB (+4.9% since minute 1 at most)' in (
+    assert 'memory at each minute: 90.0, 100.0, 104.0, 104.9, 101.0 MB (at most +4.9% since minute 1)' in (
         node_bounds.report(GOOD)
     )
 
