@@ -231,8 +231,12 @@ def main() -> int:
     parser.add_argument('--flood-fps', type=float, default=200.0, help='images per second in a flood (default: 200)')
     parser.add_argument('--model', default='', help="model file or name of a shipped model (default: the node's)")
     parser.add_argument('--network-size', default='half', help='native, half or WIDTHxHEIGHT (default: half)')
-    parser.add_argument('--threads', type=int, default=0, help='CPU threads of the engine (default: 0, all cores but one)')
-    parser.add_argument('--work-ms', type=float, default=0.0, help='duration of a stub that sleeps, instead of the engine')
+    parser.add_argument(
+        '--threads', type=int, default=0, help='CPU threads of the engine (default: 0, all cores but one)'
+    )
+    parser.add_argument(
+        '--work-ms', type=float, default=0.0, help='duration of a stub that sleeps, instead of the engine'
+    )
     parser.add_argument('--output', type=Path, help='JSON file to write')
     parser.add_argument('--role', choices=('node', 'plain'), help=argparse.SUPPRESS)
     options = parser.parse_args()

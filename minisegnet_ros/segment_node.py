@@ -232,7 +232,9 @@ class SegmentNode(SafeTransitionsNode):
                 entry = TABLE[parameter.name]
                 changes[entry.name] = entry.check(parameter.value)
                 if entry.change is Change.INACTIVE and self._worker is not None:
-                    raise ConfigurationError(f'{entry.name} cannot change while the node is active; deactivate it first')
+                    raise ConfigurationError(
+                        f'{entry.name} cannot change while the node is active; deactivate it first'
+                    )
             if self._needs_load(changes):
                 self._next = self._prepare({**self._settings, **changes})
         except Exception as error:  # an engine's own errors must not end the service and with it the node

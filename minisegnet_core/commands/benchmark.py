@@ -1,4 +1,4 @@
-"""Measure engines, precisions and sizes on this machine: latency, throughput, memory, start time, agreement.
+"""Measure latency, memory and agreement of engines, precisions and sizes on this machine.
 
     minisegnet benchmark --threads 2 --sizes 640x480,320x240 --json table.json --plot table.png
 
@@ -44,8 +44,8 @@ class BenchmarkOptions:
     plot: Path | None
 
 
-def parse(argv: Sequence[str], prog: str) -> BenchmarkOptions:
-    """Parse the command line."""
+def make_parser(prog: str) -> CommandParser:
+    """Return the parser of the command."""
     parser = CommandParser.of(prog, __doc__)
     parser.add_argument(
         '--model',
@@ -101,7 +101,12 @@ def parse(argv: Sequence[str], prog: str) -> BenchmarkOptions:
         help='write JSON to FILE; without FILE, print it in place of the table',
     )
     parser.add_argument('--plot', type=path, metavar='FILE', help='draw the latencies (needs matplotlib)')
-    values = parser.parse_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str], prog: str) -> BenchmarkOptions:
+    """Parse the command line."""
+    values = make_parser(prog).parse_args(argv)
     config = BenchmarkConfig(
         tuple(values.model),
         values.engines or tuple(ENGINES),

@@ -17,12 +17,8 @@ from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.export.job import Int8Job, OnnxJob
 
 
-def parse(argv: Sequence[str], prog: str) -> OnnxJob | Int8Job:
-    """Parse the command line.
-
-    Raises:
-        ConfigurationError: options of the float export and of the int8 export are combined.
-    """
+def make_parser(prog: str) -> CommandParser:
+    """Return the parser of the command."""
     parser = CommandParser.of(prog, __doc__)
     parser.add_argument('checkpoint', type=path, metavar='CHECKPOINT', help='best.safetensors or last.ckpt of a run')
     parser.add_argument('--output', type=path, required=True, metavar='FILE', help='ONNX file to write')
@@ -80,7 +76,16 @@ def parse(argv: Sequence[str], prog: str) -> OnnxJob | Int8Job:
         metavar='X',
         help='loss of mean IoU up to which the file is kept',
     )
-    values = parser.parse_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str], prog: str) -> OnnxJob | Int8Job:
+    """Parse the command line.
+
+    Raises:
+        ConfigurationError: options of the float export and of the int8 export are combined.
+    """
+    values = make_parser(prog).parse_args(argv)
     if not values.int8:
         if values.calibration or values.validation:
             raise ConfigurationError('--calibration and --validation need --int8; add it')

@@ -35,8 +35,8 @@ class PredictOptions:
     model: SegmenterConfig
 
 
-def parse(argv: Sequence[str], prog: str) -> PredictOptions:
-    """Parse the command line. Raises ConfigurationError if a value is out of range."""
+def make_parser(prog: str) -> CommandParser:
+    """Return the parser of the command."""
     parser = CommandParser.of(prog, __doc__)
     parser.add_argument(
         'source',
@@ -53,7 +53,12 @@ def parse(argv: Sequence[str], prog: str) -> PredictOptions:
         '--overlay', action='store_true', help='write a video that shows labels and the ball on the images'
     )
     add_model_options(parser)
-    values = parser.parse_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str], prog: str) -> PredictOptions:
+    """Parse the command line. Raises ConfigurationError if a value is out of range."""
+    values = make_parser(prog).parse_args(argv)
     return PredictOptions(
         values.source, values.topic, values.output, values.full_size, values.overlay, segmenter_config(values)
     )

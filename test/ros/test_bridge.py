@@ -107,6 +107,8 @@ def test_empty_and_truncated_images_do_not_reach_cv_bridge(stand_in, changes, te
 def test_without_cv_bridge_the_error_says_so(monkeypatch):
     bridge.cv_bridge_problem.cache_clear()
     monkeypatch.setattr(bridge, 'find_spec', lambda name: None)
-    with pytest.raises(ImageError, match="unknown image encoding 'planar8'; cv_bridge, which may support it, is not inst"):
+    with pytest.raises(
+        ImageError, match="unknown image encoding 'planar8'; cv_bridge, which may support it, is not inst"
+    ):
         pixels_of(message_of('planar8', np.zeros(24, np.uint8)))
     bridge.cv_bridge_problem.cache_clear()

@@ -31,7 +31,6 @@ needs_soccer_msgs = pytest.mark.skipif(BallArray is None, reason='soccer_vision_
 BALLS = (Ball(10.5, 20.25, 4.0, 0.75), Ball(90.0, 3.0, 1.5, 0.5))
 
 
-
 @pytest.fixture
 def header() -> Header:
     header = Header(frame_id='camera')

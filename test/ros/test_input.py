@@ -160,7 +160,8 @@ def test_an_image_that_two_subscriptions_receive_is_answered_once(start, wait):
     second = images._subscribe()
     listener = images._listener
     listener.listen(
-        dict.fromkeys((images._subscription, second), images._receive) | {images._info_subscription: images._receive_infos}
+        dict.fromkeys((images._subscription, second), images._receive)
+        | {images._info_subscription: images._receive_infos}
     )
     wait(lambda: peer.images.get_subscription_count() == 2, what='both subscriptions')
     for stamp in range(1, 6):

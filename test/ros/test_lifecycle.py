@@ -126,7 +126,11 @@ def test_images_are_answered_after_a_second_activation(manager, spin, wait):
     for stamp in (1, 2):
         change(ACTIVATE)
         wait(lambda: camera.images.get_subscription_count() == 1 and node.outputs.have_subscribers)
-        wait(lambda stamp=stamp: (camera.send(camera_image(1), stamp), stamp in stamps(camera.received['label_image']))[1])
+        wait(
+            lambda stamp=stamp: (camera.send(camera_image(1), stamp), stamp in stamps(camera.received['label_image']))[
+                1
+            ]
+        )
         change(DEACTIVATE)
         wait(lambda: camera.images.get_subscription_count() == 0)
 

@@ -31,7 +31,10 @@ def test_broken_messages_between_good_ones_are_counted(start, wait):
     peer.send(camera_image(1), 2)
     wait(lambda: stamps(peer.received['label_image'])[-1] == 2)
     counts = node.statistics
-    wait(lambda: (counts.answered, counts.received, counts.lost, counts.dropped) == (3, 3, 1, 1), what='the truncated message to be counted')
+    wait(
+        lambda: (counts.answered, counts.received, counts.lost, counts.dropped) == (3, 3, 1, 1),
+        what='the truncated message to be counted',
+    )
 
 
 @pytest.fixture
@@ -43,7 +46,9 @@ def texts(wait):
     heard: list[tuple[str, str]] = []
 
     def subscribe(name: str):
-        subscription = node.create_subscription(String, 'text', never_called, RELIABLE, callback_group=OutsideExecutor())
+        subscription = node.create_subscription(
+            String, 'text', never_called, RELIABLE, callback_group=OutsideExecutor()
+        )
         before = publisher.get_subscription_count()
         wait(lambda: publisher.get_subscription_count() >= max(before, 1), what='the subscription to be seen')
 

@@ -63,7 +63,9 @@ def test_topics_depend_on_installed_packages_and_on_the_class_ball(spin, wait, f
     outputs.close()
     monkeypatch.undo()
     outputs = Outputs(node, no_ball)
-    assert not {'/balls_in_image', '/segment/detections'} & topics_of(outputs), 'without the class ball there are no ball topics'
+    assert not {'/balls_in_image', '/segment/detections'} & topics_of(outputs), (
+        'without the class ball there are no ball topics'
+    )
     outputs.close()
 
 

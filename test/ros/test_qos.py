@@ -33,7 +33,9 @@ def test_every_topic_has_its_type_and_profile(start, wait):
         assert endpoint.qos_profile.durability == DurabilityPolicy.VOLATILE, name
     assert node.outputs.publishers['/segment/label_image'].qos_profile.depth == 5
     (endpoint,) = wait(lambda: peer.get_subscriptions_info_by_topic('/camera_info'))
-    assert endpoint.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT, 'best effort serves publishers of either kind'
+    assert endpoint.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT, (
+        'best effort serves publishers of either kind'
+    )
     assert node.images.profile.depth == 5 and node.images.profile.history == HistoryPolicy.KEEP_LAST
 
 
@@ -133,7 +135,9 @@ def test_a_mismatch_names_the_values_of_both_sides():
         ),
     ],
 )
-def test_images_that_cannot_arrive_are_warned_about_with_both_sides(spin, wait, fake, capfd, kind, camera_qos, parameters, words):
+def test_images_that_cannot_arrive_are_warned_about_with_both_sides(
+    spin, wait, fake, capfd, kind, camera_qos, parameters, words
+):
     node = spin(SegmentNode(fake, parameter_overrides=overrides(**parameters)))
     context = rclpy.Context()  # as in another process: Fast DDS has one type for a topic in each participant
     rclpy.init(context=context)
