@@ -87,7 +87,7 @@ def rendered(count: int, progress: Progress = iter) -> list[tuple[NDArray[np.uin
 
     content = yaml.safe_load(find_config('validation.yaml').read_text())
     seed = int(content.pop('seed'))
-    for key in ('count', 'val_share'):
+    for key in ('count', 'val_fraction'):
         content.pop(key, None)
     config = SceneConfig.from_mapping(content)
     scenes = (render_scene(config, seed, index) for index in progress(range(count)))

@@ -91,7 +91,7 @@ def _keep_frame(series: Series, folder: Path, compressed: bool, index: int) -> N
         'labels': encode_image(rendered.labels, '.png'),
         'annotations': json.dumps(annotations).encode(),
     }
-    arrays = {name: np.frombuffer(data, np.uint8) for name, data in content.items()}
+    arrays: dict[str, Any] = {name: np.frombuffer(data, np.uint8) for name, data in content.items()}
     write_atomically(_part(folder, index), lambda file: np.savez(file, **arrays))
 
 

@@ -117,7 +117,7 @@ def open_bag(path: str, topic: str | None, output: Path) -> BagImages:
 
 def render_bag(folder: Path) -> Path:
     """Renders a short walk over a field as a bag, always the same one; its folder. An earlier one is replaced."""
-    series = Series(SceneConfig.from_preset('humanoid'), SCENE_SEED, SCENE_FRAMES, sequence=True, rate=SCENE_RATE)
+    series = Series(SceneConfig.from_preset('humanoid'), SCENE_SEED, SCENE_FRAMES, sequence=True, fps=SCENE_RATE)
     for remains in (folder, folder.with_name(folder.name + '.parts')):
         shutil.rmtree(remains, ignore_errors=True)
 

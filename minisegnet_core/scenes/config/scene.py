@@ -119,8 +119,10 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     result = dict(base)
     for name, value in changes.items():
         present = result.get(name)
-        both = isinstance(present, Mapping) and isinstance(value, Mapping)
-        result[name] = merged(present, value) if both else value
+        if isinstance(present, Mapping) and isinstance(value, Mapping):
+            result[name] = merged(present, value)
+        else:
+            result[name] = value
     return result
 
 
