@@ -66,7 +66,7 @@ class Lens:
 
 
 def sample_lens(settings: CameraSettings, width: int, height: int, rng: np.random.Generator) -> Lens:
-    """Draw a lens for an image of ``width`` x ``height`` pixels.
+    """Sample a lens for an image of ``width`` x ``height`` pixels.
 
     Distortion is reduced until the model can be inverted over the whole image.
     """
@@ -122,7 +122,7 @@ class Stance:
 
 
 def sample_stance(config: SceneConfig, ground: Ground, rng: np.random.Generator) -> Stance:
-    """Draw a camera's stance on the field, looking at a part of it."""
+    """Sample a camera's stance on the field, looking at a part of it."""
     settings, image = config.camera, config.image
     lens = sample_lens(settings, image.width, image.height, rng)
     left, right, bottom, top = ground.extent
@@ -140,7 +140,7 @@ def sample_stance(config: SceneConfig, ground: Ground, rng: np.random.Generator)
 
 
 def sample_scene(config: SceneConfig, rng: np.random.Generator, around: bool = False) -> tuple[Scene, Stance]:
-    """Draw a scene and a camera's stance in it.
+    """Sample a scene and a camera's stance in it.
 
     Args:
         config: all ranges.
@@ -167,7 +167,7 @@ def sample_scene(config: SceneConfig, rng: np.random.Generator, around: bool = F
     if rng.random() < config.things.near_net:
         nets.append(sample_near_net(camera.position, forward, rng))
     balls = tuple(_sample_balls(config, ground, camera, rng))
-    actors = ActorSampler(config, kind == 'msl', ground, camera, balls, rng).draw()
+    actors = ActorSampler(config, kind == 'msl', ground, camera, balls, rng).sample()
     sensor = sample_sensor(config.sensor, camera.width, rng)
     return Scene(ground, light, hall, balls, actors, tuple(structure), tuple(nets), sensor), stance
 

@@ -50,7 +50,7 @@ class LabelledImage:
 
 
 def render_scene(config: SceneConfig, seed: int, index: int) -> LabelledImage:
-    """Draw and render one scene of a series. Equal arguments give equal bytes, in any process.
+    """Sample and render one scene of a series. Equal arguments give equal bytes, in any process.
 
     Args:
         config: all ranges.

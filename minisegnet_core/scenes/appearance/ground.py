@@ -101,7 +101,7 @@ class Ground:
 
 
 def sample_ground(config: SceneConfig, field: FieldDimensions, free: bool, rng: np.random.Generator) -> Ground:
-    """Draw the ground of one scene.
+    """Sample the ground of one scene.
 
     Args:
         config: all ranges.
@@ -183,7 +183,7 @@ def sample_ground(config: SceneConfig, field: FieldDimensions, free: bool, rng: 
 
 
 def _dirt(turf: Floats, rng: np.random.Generator) -> Floats:
-    """Draw the colour of worn spots: earth, rubber granules or bleached pile, mixed with the turf's colour."""
+    """Sample the colour of worn spots: earth, rubber granules or bleached pile, mixed with the turf's colour."""
     earth = linear_rgb(float(rng.uniform(20, 70)), float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.1, 0.6)))
     return np.asarray(turf + np.float32(rng.uniform(0.2, 0.75)) * (earth - turf), np.float32)
 

@@ -91,7 +91,7 @@ class Hall:
 
 
 def sample_hall(settings: HallSettings, middle: float, extent: float, density: float, rng: np.random.Generator) -> Hall:
-    """Draw a hall.
+    """Sample a hall.
 
     Args:
         settings: ranges of the hall.
@@ -162,11 +162,11 @@ class Painter:
         return r, g, b
 
     def count(self, low: int, high: int) -> int:
-        """Draw a whole number from [low, high)."""
+        """Sample a whole number from [low, high)."""
         return int(self.rng.integers(low, high))
 
     def chance(self, probability: float) -> bool:
-        """Draw whether something happens."""
+        """Sample whether something happens."""
         return bool(self.rng.random() < probability)
 
     def rectangle(self, x: float, y: float, width: float, height: float, color: Any) -> None:

@@ -107,14 +107,14 @@ class Light:
 
 
 def tint(rng: np.random.Generator, amount: float) -> Floats:
-    """Draw the linear RGB colour (3,) of a lamp, warm to cool around white, with standard deviation ``amount``."""
+    """Sample the linear RGB colour (3,) of a lamp, warm to cool around white, with standard deviation ``amount``."""
     warm = rng.normal(0, amount)
     color = np.array([1 + warm, 1 + rng.normal(0, amount / 4), 1 - warm], np.float32)
     return np.asarray(np.maximum(color, 0.2), np.float32)
 
 
 def sample_light(settings: LightSettings, field_size: FieldDimensions, rng: np.random.Generator) -> Light:
-    """Draw the light of one scene."""
+    """Sample the light of one scene."""
     amount = settings.tint / 2
     angle, rise = rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 1.45)
     direction = np.array([np.cos(angle) * np.cos(rise), np.sin(angle) * np.cos(rise), np.sin(rise)])

@@ -101,7 +101,7 @@ class Sensor:
 
 
 def sample_sensor(settings: SensorSettings, width: int, rng: np.random.Generator) -> Sensor:
-    """Draw the parameters of one exposure of an image ``width`` pixels wide."""
+    """Sample the parameters of one exposure of an image ``width`` pixels wide."""
     scale = width / 640
     kind = rng.random()
     dark = kind < settings.dark

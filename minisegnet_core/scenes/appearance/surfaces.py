@@ -32,7 +32,7 @@ class Surface:
 
     Attributes:
         color: (3,) linear RGB reflectance.
-        other: (3,) linear RGB reflectance of what is printed on it; None as ``color``.
+        other: (3,) linear RGB reflectance of the print; None: ``color``.
         print: a name of PRINTS.
         period: size in metres of one repetition of the print. It also selects the pattern of the folds.
         gloss: strength of the highlight.
@@ -53,7 +53,7 @@ def linear_rgb(hue: float, saturation: float, value: float) -> Floats:
 
 
 def sample_surface(rng: np.random.Generator, kind: str = 'any', printed: float = 0.22) -> Surface:
-    """Draw a surface.
+    """Sample a surface.
 
     Args:
         kind: ``dark``, ``light``, ``vivid``, ``skin``, ``metal``, ``frame`` (dark or metallic, with screws and holes),

@@ -107,7 +107,7 @@ class FieldDimensions:
     border: Annotated[float, Limits(0, 20, 'm', 'minimum width of the border strip')] = 1.0
     line_width: Annotated[float, Limits(0.01, 0.5, 'm', 'width of the lines')] = 0.05
     ball_diameter: Annotated[Range, Limits(0.03, 0.6, 'm', 'diameter of the ball')] = (0.13, 0.155)
-    half: Annotated[int, Limits(0, 1, '', '1: only the half with x >= 0 exists, as in a lab')] = 0
+    half: Annotated[int, Limits(0, 1, '', '1 keeps only the half with x >= 0, as in a lab')] = 0
 
 
 FREE_FIELD = FieldDimensions(6.0, 4.0, 1.5, 0.8, 0.4, 0.6, 2.2, 0.0, 0.0, 1.3, 1.0, border=0.5, half=1)
@@ -139,7 +139,7 @@ class CameraSettings:
 
     height: Annotated[Range, Limits(0.05, 10, 'm', 'height above the ground')] = (0.4, 1.4)
     pitch: Annotated[Range, Limits(-60, 89, 'deg', 'angle of the optical axis below the horizontal')] = (-12, 60)
-    level: Annotated[float, fraction('scenes whose pitch is drawn from the lowest quarter of its range')] = 0.25
+    level: Annotated[float, fraction('scenes that look up: pitch from the lowest quarter of its range')] = 0.25
     roll: Annotated[Range, Limits(-90, 90, 'deg', 'roll while walking')] = (-12, 12)
     tumble: Annotated[float, fraction('scenes in which the robot stumbles: pitch up to 85, roll up to 45 deg')] = 0.06
     field_of_view: Annotated[Range, Limits(20, 180, 'deg', 'horizontal, of radial-tangential lenses')] = (55, 110)
@@ -163,9 +163,9 @@ class TurfSettings:
     """The playing surface."""
 
     hue: Annotated[
-        Range, Limits(0, 360, 'deg', '70 yellow-green, 120 green, 165 blue-green; mid-range values are more frequent')
+        Range, Limits(0, 360, 'deg', 'hue: 70 yellow-green, 120 green, 165 blue-green; the middle is more frequent')
     ] = (68, 172)
-    saturation: Annotated[Range, Limits(0, 1, '', 'saturation; mid-range values are more frequent')] = (0.25, 0.92)
+    saturation: Annotated[Range, Limits(0, 1, '', 'saturation; the middle is more frequent')] = (0.25, 0.92)
     value: Annotated[Range, Limits(0.02, 1, '', 'brightness of the colour, before lighting')] = (0.2, 0.75)
     odd: Annotated[
         float, fraction('fields of an unusual colour: nearly grey, brownish, bluish, very dark or bleached')

@@ -107,7 +107,7 @@ class BallLook:
 
 
 def sample_look(settings: BallSettings, rng: np.random.Generator) -> BallLook:
-    """Draw the look of a ball."""
+    """Sample the look of a ball."""
     pattern = str(settings.patterns[int(rng.integers(len(settings.patterns)))])
     white = linear_rgb(float(rng.uniform(0, 360)), float(rng.uniform(0, 0.1)), float(rng.uniform(0.75, 1.0)))
     dark = linear_rgb(float(rng.uniform(0, 360)), float(rng.uniform(0, 0.6)), float(rng.uniform(0.02, 0.3)))

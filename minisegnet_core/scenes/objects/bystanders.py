@@ -47,7 +47,7 @@ def _person(build: Builder, rng: np.random.Generator) -> None:
 
 
 def _clothes(rng: np.random.Generator) -> tuple[Surface, Surface]:
-    """Draw the surfaces of trousers and shirt; some shirts are a referee's, black or with black and white stripes."""
+    """Sample the surfaces of trousers and shirt; some shirts are a referee's, black or with black and white stripes."""
     trousers = sample_surface(rng, 'dark' if rng.random() < 0.75 else 'any', 0.06)
     if rng.random() < 0.4:
         jeans = linear_rgb(float(rng.uniform(205, 235)), float(rng.uniform(0.2, 0.6)), float(rng.uniform(0.08, 0.4)))

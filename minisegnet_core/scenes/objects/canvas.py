@@ -99,7 +99,7 @@ class Canvas:
         seen = np.flatnonzero(owner >= 0)
         if seen.size == 0:
             return
-        # Sorted by solid, so that values of a solid are repeated instead of looked up. There are a few thousand solids.
+        # Sorted by solid, so that values of a solid are repeated instead of looked up; int16 suffices for their number.
         order = np.argsort(owner[seen].astype(np.int16), kind='stable')
         seen = seen[order]
         counts = np.bincount(owner[seen], minlength=len(solids))

@@ -25,7 +25,7 @@ PARTS = ('arms', 'arms', 'feet', 'chest', 'shell', 'screen', 'bars')
 def sample_foreground(
     settings: ThingSettings, camera: Camera, heading: float, rng: np.random.Generator
 ) -> tuple[Solid, ...]:
-    """Draw the solids close to the lens: parts of the own robot, a held object, both or none.
+    """Sample the solids close to the lens: parts of the own robot, a held object, both or none.
 
     Args:
         settings: probabilities.
@@ -165,7 +165,7 @@ class OwnBody:
 
 
 def _own_body(camera: Camera, heading: float, rng: np.random.Generator) -> tuple[Solid, ...]:
-    """Draw some parts of the camera's own robot; ``heading`` is the direction of its body in radians."""
+    """Sample some parts of the camera's own robot; ``heading`` is the direction of its body in radians."""
     body = OwnBody(camera, heading, rng)
     picked = {PARTS[int(i)] for i in rng.integers(0, len(PARTS), int(rng.integers(1, 4)))}
     for part in sorted(picked):
@@ -174,7 +174,7 @@ def _own_body(camera: Camera, heading: float, rng: np.random.Generator) -> tuple
 
 
 def _held_object(camera: Camera, rng: np.random.Generator) -> tuple[Solid, ...]:
-    """Draw a held object, 0.18 to 0.5 m in front of the lens."""
+    """Sample a held object, 0.18 to 0.5 m in front of the lens."""
     right, down, forward = camera.rotation
     wide = min(camera.width / camera.fx / 2, 1.2)
     # Anywhere in the image, more often in the lower half, since arms come from below.

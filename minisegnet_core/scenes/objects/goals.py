@@ -129,7 +129,7 @@ class Net:
 def sample_goals(
     field: FieldDimensions, settings: ThingSettings, rng: np.random.Generator
 ) -> tuple[list[Capsule], list[Net]]:
-    """Draw the goals of a field: posts and bars, and nets."""
+    """Sample the goals of a field: posts and bars, and nets."""
     if not field.goal_width or rng.random() >= settings.goals:
         return [], []
     white = rng.random() >= settings.colored_posts
@@ -170,7 +170,7 @@ def sample_goals(
 
 
 def sample_near_net(position: Vector, forward: Vector, rng: np.random.Generator) -> Net:
-    """Draw a net that hangs upright 0.1 to 0.7 m in front of the camera.
+    """Sample a net that hangs upright 0.1 to 0.7 m in front of the camera.
 
     Args:
         position: (3,) of the camera, in metres in the field frame.

@@ -23,7 +23,7 @@ MIN_CAMERA_DISTANCE = 0.45
 
 
 def place_ahead(camera: Camera, distance: float, rng: np.random.Generator) -> tuple[float, float]:
-    """Draw a place (x, y) on the ground at a distance in metres, in a direction that the camera is likely to see."""
+    """Sample a place (x, y) on the ground at a distance in metres, in a direction that the camera is likely to see."""
     forward = camera.rotation[2]
     half = min(camera.width / camera.fx / 2, 1.3)
     bearing = math.atan2(forward[1], forward[0]) + float(rng.uniform(-half, half))
@@ -34,7 +34,7 @@ def place_ahead(camera: Camera, distance: float, rng: np.random.Generator) -> tu
 
 
 def place_beside(ground: Ground, nearest: float, farthest: float, rng: np.random.Generator) -> tuple[float, float]:
-    """Draw a place (x, y) off the field, between two distances in metres from its border strip."""
+    """Sample a place (x, y) off the field, between two distances in metres from its border strip."""
     left, right, bottom, top = ground.extent
     away = float(rng.uniform(nearest, farthest))
     if rng.random() < (right - left) / (right - left + top - bottom):
@@ -43,7 +43,7 @@ def place_beside(ground: Ground, nearest: float, farthest: float, rng: np.random
 
 
 class ActorSampler:
-    """Draw all actors of a scene; most of them keep away from the camera and the balls.
+    """Sample all actors of a scene; most of them keep away from the camera and the balls.
 
     Args:
         config: all ranges.
@@ -67,7 +67,7 @@ class ActorSampler:
         self.ground, self.camera, self.balls, self.rng = ground, camera, balls, rng
         self.actors: list[Actor] = []
 
-    def draw(self) -> tuple[Actor, ...]:
+    def sample(self) -> tuple[Actor, ...]:
         """Return the actors. Call it once."""
         things, rng = self.config.things, self.rng
         for _ in range(self._count(things.robots)):
@@ -133,7 +133,7 @@ class ActorSampler:
 
 
 def sample_boards(config: SceneConfig, ground: Ground, rng: np.random.Generator) -> list[Solid]:
-    """Draw boards along some sides of the field, some of them in pieces of different colours."""
+    """Sample boards along some sides of the field, some of them in pieces of different colours."""
     if rng.random() >= config.hall.boards:
         return []
     left, right, bottom, top = ground.extent
