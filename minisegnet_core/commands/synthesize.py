@@ -48,7 +48,7 @@ class Output:
 
 @command
 def main(argv: Sequence[str], prog: str) -> int:
-    arguments = _parser(prog).parse_args(argv)
+    arguments = make_parser(prog).parse_args(argv)
     series = read_series(arguments)
     if arguments.print_config:
         print_settings(series.config)
@@ -71,7 +71,8 @@ def main(argv: Sequence[str], prog: str) -> int:
     return 0
 
 
-def _parser(prog: str) -> CommandParser:
+def make_parser(prog: str) -> CommandParser:
+    """Return the parser of the options."""
     parser = CommandParser.of(prog, __doc__)
     parser.add_argument('--output', type=path, metavar='FOLDER', help='folder of the data set or bag')
     parser.add_argument('--count', type=integer(1), help=f'number of images (default: {Series.count})')
