@@ -2,11 +2,13 @@
 
 import threading
 import time
+from contextlib import closing
 
+import cv2
 import pytest
 
 from minisegnet_core.errors import SourceError
-from minisegnet_core.parallel import BackgroundWriter, prefetch
+from minisegnet_core.parallel import BackgroundWriter, map_in_processes, prefetch
 
 
 def test_items_come_in_order_and_not_more_than_wanted_ahead():
@@ -76,3 +78,16 @@ def test_a_write_that_fails_is_told_and_ends_the_writing():
         for index in range(100):
             behind.put(index)
     assert written == [0, 1]
+
+
+def test_one_worker_computes_in_this_process_with_one_opencv_thread():
+    threads = cv2.getNumThreads()
+    with closing(map_in_processes(lambda _: cv2.getNumThreads(), [3, 1, 2], 1)) as results:
+        assert list(results) == [(3, 1), (1, 1), (2, 1)]
+    assert cv2.getNumThreads() == threads
+
+
+@pytest.mark.slow
+def test_processes_keep_the_order_of_the_items():
+    with closing(map_in_processes(abs, [-3, -1, -2, 5], 2)) as results:
+        assert list(results) == [(-3, 3), (-1, 1), (-2, 2), (5, 5)]

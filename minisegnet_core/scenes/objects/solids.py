@@ -1,7 +1,8 @@
-"""Where rays meet capsules, boxes and ellipsoids, and the normals there: one formula for one solid and many.
+"""Capsules, boxes and ellipsoids: where rays hit them, and the normals there.
 
-Every function takes a table of a solid's numbers: rows (k, n) with one column for each of n rays, or (k,) for one solid
-that all rays share. Distances are NaN or negative where a ray passes by.
+For each kind of solid a class holds the coefficients of n solids as the columns of a table. Its static methods ``cast``
+and ``normal`` take a table (k, n) with one column for each of n rays, or (k,) for one solid that all rays share.
+Distances are NaN or negative for rays that miss.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.scenes.appearance.shading import Surface
+from minisegnet_core.scenes.appearance.surfaces import Surface
 
 Floats = NDArray[np.float32]
 Vector = NDArray[np.float64]
@@ -21,7 +22,7 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Capsule:
-    """A cylinder with round ends, between two points (field frame, metres)."""
+    """A cylinder with round ends: (3,) end points of its axis and radius, in metres in the field frame."""
 
     start: Vector
     end: Vector
@@ -31,7 +32,7 @@ class Capsule:
 
 @dataclass(frozen=True)
 class Box:
-    """A box: centre, half sizes, and the rows of ``axes`` (3, 3) its unit edges in the field frame."""
+    """A box: (3,) centre and half edge lengths in metres; the rows of ``axes`` (3, 3) are its unit edges."""
 
     center: Vector
     half: Vector
@@ -41,7 +42,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Ellipsoid:
-    """An ellipsoid with axes along the field's."""
+    """An ellipsoid along the field's axes: (3,) centre and half axes in metres."""
 
     center: Vector
     half: Vector
@@ -52,7 +53,7 @@ Solid = Capsule | Box | Ellipsoid
 
 
 def dot(x: Any, y: Any, z: Any, a: Any, b: Any, c: Any) -> Any:
-    """Scalar product of (x, y, z) and (a, b, c), component by component."""
+    """Return the scalar products of (x, y, z) and (a, b, c)."""
     result = x * a
     result += y * b
     result += z * c
@@ -62,11 +63,16 @@ def dot(x: Any, y: Any, z: Any, a: Any, b: Any, c: Any) -> Any:
 def _spheres(
     middle: Vector, reach: Vector, long: Vector, step: Vector, radius: Callable[[Vector], Vector]
 ) -> tuple[Vector, Vector, NDArray[np.intp]]:
-    """Spheres in a row that hold n long things, each from middle - reach to middle + reach, ``long`` metres.
+    """Cover n elongated solids by rows of spheres.
 
     Args:
-        step: about the half length that a sphere holds.
-        radius: of spheres, from the half length that each holds.
+        middle, reach: (n, 3) centre of each solid and the vector from there to its end.
+        long: (n,) lengths of ``reach``.
+        step: (n,) approximate half length that one sphere covers.
+        radius: returns the radii of spheres from the half length that each covers.
+
+    Returns:
+        The spheres' centres (m, 3) and radii (m,), and the number of spheres of each solid (n,).
     """
     counts = np.clip(long / np.maximum(step, 1e-6), 1, 24).astype(np.intp)
     index = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -76,10 +82,12 @@ def _spheres(
 
 
 class Capsules:
-    """Numbers of n capsules, seen from the eye.
+    """Coefficients of n capsules, for rays that start at ``eye`` (3,), in metres in the field frame.
 
-    middle: (n, 3) in the field frame; cover: centres (m, 3), radii (m,) of spheres that hold them, some for each, and
-    (n,) how many.
+    Attributes:
+        cast_rows, normal_rows: tables for :meth:`cast` and :meth:`normal`.
+        middle: (n, 3) centres in metres in the field frame.
+        cover: spheres that contain the solids: centres (m, 3), radii (m,), and their number for each solid (n,).
     """
 
     def __init__(self, solids: Sequence[Capsule], eye: Vector) -> None:
@@ -96,14 +104,14 @@ class Capsules:
         half = axis / 2
         self.cover = _spheres(self.middle, half, np.sqrt(length) / 2, 1.5 * radius, lambda part: part + radius)
         square = np.maximum(np.square(half).sum(axis=1), 1e-12)
-        # Any direction square to the axis, level where there is one.
+        # A direction perpendicular to the axis, horizontal if possible.
         side = np.stack([-half[:, 1], half[:, 0], 1e-4 * np.ones(len(solids))], axis=1)
         side /= np.sqrt(np.square(side).sum(axis=1, keepdims=True))
         self.normal_rows: Floats = np.array([*half.T, 1 / square, np.sqrt(square), 1 / radius, *side.T], np.float32)
 
     @staticmethod
     def cast(table: Any, dx: Floats, dy: Floats, dz: Floats) -> Floats:
-        """Distances along unit rays."""
+        """Return the distances (n,) along unit rays."""
         ax, ay, az, sx, sy, sz, length, axial, near, far, rest = table
         along, toward = dot(dx, dy, dz, ax, ay, az), dot(dx, dy, dz, sx, sy, sz)
         cap = np.fmin(_sphere(toward, near), _sphere(toward - along, far))
@@ -122,7 +130,7 @@ class Capsules:
 
     @staticmethod
     def normal(table: Any, x: Floats, y: Floats, z: Floats) -> tuple[Floats, Floats, Floats]:
-        """(3, n) unit normals at points seen from the middle, and (n,) metres across and along the axis."""
+        """Return unit normals (3, n) at points relative to the middle, and metres across and along the axis (n,)."""
         hx, hy, hz, inverse, reach, thin, tx, ty, tz = table
         along = dot(x, y, z, hx, hy, hz)
         along *= inverse
@@ -132,7 +140,7 @@ class Capsules:
 
 
 def _sphere(toward: Floats, rest: Any) -> Floats:
-    """Distance to a sphere: ``rest`` is the square of its distance less that of its radius; NaN beside it."""
+    """Return distances to a sphere; ``rest`` is its squared distance from the eye minus its squared radius."""
     root = toward * toward
     root -= rest
     np.sqrt(root, out=root)
@@ -141,7 +149,7 @@ def _sphere(toward: Floats, rest: Any) -> Floats:
 
 
 class Boxes:
-    """As :class:`Capsules`, of n boxes."""
+    """Coefficients of n boxes; see :class:`Capsules`."""
 
     def __init__(self, solids: Sequence[Box], eye: Vector) -> None:
         axes, half = np.array([s.axes for s in solids]), np.array([s.half for s in solids])
@@ -160,7 +168,7 @@ class Boxes:
 
     @staticmethod
     def cast(table: Any, dx: Floats, dy: Floats, dz: Floats) -> Floats:
-        """Distances along unit rays."""
+        """Return the distances (n,) along unit rays."""
         near: Any = None
         far: Any = None
         for axis in range(3):
@@ -174,7 +182,7 @@ class Boxes:
 
     @staticmethod
     def normal(table: Any, x: Floats, y: Floats, z: Floats) -> tuple[Floats, Floats, Floats]:
-        """(3, n) unit normals at points seen from the middle, and (n,) metres across and up the face."""
+        """Return unit normals (3, n) at points relative to the middle, and metres across and up the face (n,)."""
         first, second, third = (dot(x, y, z, *table[3 * axis : 3 * axis + 3]) for axis in range(3))
         ratios = np.abs(np.stack([first / table[9], second / table[10], third / table[11]]))
         side = ratios.argmax(axis=0)
@@ -189,7 +197,7 @@ class Boxes:
 
 
 class Ellipsoids:
-    """As :class:`Capsules`, of n ellipsoids."""
+    """Coefficients of n ellipsoids; see :class:`Capsules`."""
 
     def __init__(self, solids: Sequence[Ellipsoid], eye: Vector) -> None:
         half = np.array([s.half for s in solids])
@@ -202,7 +210,7 @@ class Ellipsoids:
 
     @staticmethod
     def cast(table: Any, dx: Floats, dy: Floats, dz: Floats) -> Floats:
-        """Distances along unit rays."""
+        """Return the distances (n,) along unit rays."""
         ix, iy, iz, sx, sy, sz, rest = table
         x, y, z = dx * ix, dy * iy, dz * iz
         b = dot(x, y, z, sx, sy, sz)
@@ -216,7 +224,7 @@ class Ellipsoids:
 
     @staticmethod
     def normal(table: Any, x: Floats, y: Floats, z: Floats) -> tuple[Floats, Floats, Floats]:
-        """(3, n) unit normals at points seen from the middle, and (n,) metres aside and up."""
+        """Return unit normals (3, n) at points relative to the middle, and metres sideways and up (n,)."""
         nx, ny, nz = x * table[0], y * table[1], z * table[2]
         length = np.sqrt(dot(nx, ny, nz, nx, ny, nz))
         return np.stack([nx / length, ny / length, nz / length]), y, z
