@@ -1,7 +1,7 @@
 """Decoding of ROS image messages, raw and compressed, without ROS.
 
-The bag reader and the node share this module. The common encodings ``rgb8`` and ``bgr8`` are not copied: the result is a
-view of the message's buffer with its channel order, which ``Segmenter.run(image, order=...)`` accepts.
+The bag reader and the node share this module. The common encodings ``rgb8`` and ``bgr8`` are not copied: the result is
+a view of the message's buffer with its channel order, which ``Segmenter.run(image, order=...)`` accepts.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 from minisegnet_core.errors import ImageError, shortened
 
 Order = Literal['rgb', 'bgr']
+
+
+class EncodingError(ImageError):
+    """The encoding of an image is unknown, or holds no brightness. All images of its topic have the same fault."""
 
 
 @dataclass(frozen=True)
@@ -117,16 +121,16 @@ def decode_image(
         The pixels: a view of ``data`` for rgb8, bgr8 and 8UC3 without row padding, otherwise a new array.
 
     Raises:
-        ImageError: the image is empty or truncated, a row does not fit ``step``, or the encoding is unknown or does not
-            hold brightness.
+        EncodingError: the encoding is unknown or holds no brightness.
+        ImageError: the image is empty or truncated, or a row does not fit ``step``.
     """
     if width <= 0 or height <= 0:
         raise ImageError(f'the image is empty: {width}x{height} pixels')
     layout = _ENCODINGS.get(encoding)
     if layout is None:
         if encoding in _NOT_IMAGES:
-            raise ImageError(f'cannot segment encoding {encoding!r}: {_NOT_IMAGES[encoding]}')
-        raise ImageError(
+            raise EncodingError(f'cannot segment encoding {encoding!r}: {_NOT_IMAGES[encoding]}')
+        raise EncodingError(
             f'unknown image encoding {shortened(repr(encoding))}; supported are {", ".join(SUPPORTED_ENCODINGS)}'
         )
     if layout.even and (width % 2 or (layout.planar and height % 2)):
@@ -185,13 +189,14 @@ def decode_compressed(data: Any, image_format: str = '') -> Pixels:
         refers to the stored pixels.
 
     Raises:
-        ImageError: there are no bytes, the file is damaged or truncated, or it holds depth.
+        EncodingError: the format holds depth or measurements.
+        ImageError: there are no bytes, or the file is damaged or truncated.
     """
     encoding, _, codec = (part.strip() for part in image_format.partition(';'))
     if encoding in _NOT_IMAGES:
-        raise ImageError(f'cannot segment compressed {encoding!r}: {_NOT_IMAGES[encoding]}')
+        raise EncodingError(f'cannot segment compressed {encoding!r}: {_NOT_IMAGES[encoding]}')
     if 'compressedDepth' in codec:
-        raise ImageError(
+        raise EncodingError(
             f'cannot segment format {image_format!r}: it holds depth, not brightness; use the colour or grey topic'
         )
     buffer = np.frombuffer(data, np.uint8)
@@ -220,6 +225,6 @@ def decode_compressed(data: Any, image_format: str = '') -> Pixels:
             sys.byteorder == 'big',
         )  # fmt: skip
     if image.ndim != 3 or image.dtype not in (np.uint8, np.uint16):
-        raise ImageError(f'cannot segment the compressed image ({image_format}): it needs three 8 or 16-bit channels')
+        raise EncodingError(f'cannot segment the compressed image ({image_format}): it must have 8 or 16-bit channels')
     # Encoders expect BGR. A publisher that compressed RGB says so in the format, and its file has the channels swapped.
     return Pixels(_eight_bits(image), 'rgb' if 'compressed rgb' in codec else 'bgr')

@@ -27,6 +27,21 @@ RAW_TYPE = 'sensor_msgs/msg/Image'
 COMPRESSED_TYPE = 'sensor_msgs/msg/CompressedImage'
 
 
+class DamagedBagError(SourceError):
+    """A bag is truncated, damaged or not indexed.
+
+    Attributes:
+        reason: the reader's description of the fault, without the path.
+    """
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(text, reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 @dataclass(frozen=True)
 class BagImage:
     """One image message of a bag, as recorded.
@@ -37,7 +52,8 @@ class BagImage:
         frame_id: the header's frame.
         compressed: whether the message is a CompressedImage.
         encoding: encoding of a raw image, or format of a compressed one.
-        width, height, step, is_bigendian: of a raw image, sizes in pixels and the step in bytes; 0 for a compressed one.
+        width, height, step, is_bigendian: of a raw image, sizes in pixels and the step in bytes; 0 for a compressed
+            one.
         data: (N,) uint8.
     """
 
@@ -112,7 +128,7 @@ class BagImages:
         """Yield the topic's messages without decoding them.
 
         Raises:
-            SourceError: the bag is truncated or damaged.
+            DamagedBagError: the bag is truncated or damaged.
         """
         with open_bag(self.path) as reader:
             connections = [c for c in reader.connections if c.topic == self.topic and _is_image(c)]
@@ -133,7 +149,7 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
     """Open a bag of any format for reading.
 
     Raises:
-        SourceError: the bag is damaged or not indexed.
+        DamagedBagError: the bag is truncated, damaged or not indexed.
     """
     try:
         # Bags up to Humble carry no message definitions; the image types have not changed since.
@@ -147,10 +163,11 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
         reader.close()
 
 
-def _damaged(path: Path, error: Exception) -> SourceError:
+def _damaged(path: Path, error: Exception) -> DamagedBagError:
     repair = 'rosbag reindex' if path.suffix == '.bag' else 'ros2 bag reindex (MCAP: mcap recover)'
     reason = shortened(str(error).strip().rstrip('.') or type(error).__name__, 100)
-    return SourceError(f'cannot read bag {path}: {reason}; it may be truncated or not indexed, try {repair}')
+    text = f'cannot read bag {path}: {reason}; it may be truncated or not indexed, try {repair}'
+    return DamagedBagError(text, reason)
 
 
 def _storage(path: Path) -> list[Path]:
