@@ -14,13 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.errors import ImageError, shortened
+from minisegnet_core.errors import EncodingError, ImageError, shortened
 
 Order = Literal['rgb', 'bgr']
-
-
-class EncodingError(ImageError):
-    """The encoding of an image is unknown, or holds no brightness. All images of its topic have the same fault."""
 
 
 @dataclass(frozen=True)
@@ -225,6 +221,8 @@ def decode_compressed(data: Any, image_format: str = '') -> Pixels:
             sys.byteorder == 'big',
         )  # fmt: skip
     if image.ndim != 3 or image.dtype not in (np.uint8, np.uint16):
-        raise EncodingError(f'cannot segment the compressed image ({image_format}): it must have 8 or 16-bit channels')
+        raise EncodingError(
+            f'cannot segment the compressed image ({image_format}): it needs three 8 or 16-bit channels'
+        )
     # Encoders expect BGR. A publisher that compressed RGB says so in the format, and its file has the channels swapped.
     return Pixels(_eight_bits(image), 'rgb' if 'compressed rgb' in codec else 'bgr')

@@ -1,26 +1,23 @@
-"""Import labelled images of other formats into a data set, or label the frames of a bag with a model.
+"""Import labelled images into a data set, or label the frames of a bag with a model.
 
-Formats:
-  masks       folders of images and of label images painted in colours, such as CVAT's "Segmentation mask 1.1"
+    minisegnet import-dataset labelled --format masks --colors ball=255,0,0 field=0,255,0 --output match
+    minisegnet import-dataset coco.json --format coco --map 'sports ball=ball' --output coco_soccer
+    minisegnet import-dataset yolo --format boxes --map 0=ball 1=background --output weak
+    minisegnet import-dataset match.mcap --format frames --fps 2 --output match --label-tools to_label
+    minisegnet import-dataset scenes --format minisegnet --hardest 500 --evaluation out --output hard
+
+formats:
+  masks       folders of images and of label images painted in colours, as label tools export them
   seglight    masks in SegLight's colours
   coco        COCO segmentations: polygons and run-length masks
-  torso21     TORSO-21
+  torso21     the TORSO-21 data set
   boxes       images with YOLO's label files; a model labels them, and the boxes correct its labels
-  frames      a bag, a video or a folder of images, labelled by a model, for correction in a label tool
-  minisegnet  minisegnet's own data sets, to merge them, to split them again or to select the hardest images
-
-Examples:
-  minisegnet import-dataset labelled --format masks --output match --group-pattern '^([a-z]+)_' \\
-      --colors ball=0,0,255 line=255,255,255 field=0,255,0 background=0,0,0
-  minisegnet import-dataset coco/annotations.json --format coco --map 'sports ball=ball' --output coco_soccer
-  minisegnet import-dataset yolo --format boxes --map 0=ball 1=background --output weak
-  minisegnet import-dataset match.mcap --format frames --fps 2 --output match --label-tools to_label
-  minisegnet import-dataset scenes --format minisegnet --hardest 500 --evaluation evaluated --output hard
+  frames      a bag, a video or a folder, labelled by a model, for correction in a label tool
+  minisegnet  minisegnet's own data sets, to merge them, split them again or select hard images
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +26,7 @@ from tqdm import tqdm
 
 from minisegnet_core.classes import BALL, ClassSet
 from minisegnet_core.cli import command
+from minisegnet_core.commands.parser import CommandParser, choice, fraction, integer, number, path
 from minisegnet_core.data.dataset import read_classes
 from minisegnet_core.data.importers.boxes import BoxedImages, BoxOptions
 from minisegnet_core.data.importers.coco import Coco
@@ -171,19 +169,18 @@ def _progress(results: Iterator[tuple[Entry, Content]], total: int) -> Iterable[
 
 def _parse(argv: Sequence[str], prog: str) -> tuple[SourceOptions, ImportOptions]:
     """Return the options of a command line."""
-    arguments = _make_parser(prog).parse_args(list(argv))
-    output, images = Path(arguments.output), _path(arguments.images)
-    class_folders = [output] if arguments.append else []
-    if images is not None:
-        class_folders += [images, images.absolute().parent]
+    arguments = make_parser(prog).parse_args(argv)
+    class_folders = [arguments.output] if arguments.append else []
+    if arguments.images is not None:
+        class_folders += [arguments.images, arguments.images.absolute().parent]
     source = SourceOptions(
-        path=Path(arguments.source),
+        path=arguments.source,
         format=arguments.format,
-        classes_file=_path(arguments.classes),
+        classes_file=arguments.classes,
         class_folders=tuple(class_folders),
         colors=parse_colors(arguments.colors) if arguments.colors else None,
         masks=MaskOptions(
-            images, _path(arguments.masks), arguments.mask_name, arguments.max_side, arguments.skip_unlabelled
+            arguments.images, arguments.masks, arguments.mask_name, arguments.max_side, arguments.skip_unlabelled
         ),
         categories=_pairs(arguments.map or (), '--map'),
         rest=arguments.rest,
@@ -193,7 +190,7 @@ def _parse(argv: Sequence[str], prog: str) -> tuple[SourceOptions, ImportOptions
         model=arguments.model,
         network_size=arguments.network_size,
         hardest=arguments.hardest,
-        evaluation=_path(arguments.evaluation),
+        evaluation=arguments.evaluation,
     )
     rule = SplitRule(
         val_fraction=arguments.val_fraction,
@@ -205,7 +202,7 @@ def _parse(argv: Sequence[str], prog: str) -> tuple[SourceOptions, ImportOptions
         keep=arguments.keep_splits,
     )
     options = ImportOptions(
-        output,
+        arguments.output,
         rule,
         absent=None if arguments.absent is None else _pairs(arguments.absent, '--absent'),
         prefix=arguments.prefix,
@@ -213,13 +210,9 @@ def _parse(argv: Sequence[str], prog: str) -> tuple[SourceOptions, ImportOptions
         dry_run=arguments.dry_run,
         max_unknown=arguments.max_unknown,
         image_format=arguments.image_format,
-        label_tools=_path(arguments.label_tools),
+        label_tools=arguments.label_tools,
     )
     return source, options
-
-
-def _path(text: str | None) -> Path | None:
-    return Path(text) if text else None
 
 
 def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
@@ -233,15 +226,14 @@ def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
     return pairs
 
 
-def _make_parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def make_parser(prog: str) -> CommandParser:
+    """Return the parser of the command."""
+    parser = CommandParser.of(prog, __doc__)
     add = parser.add_argument
-    add('source', help='folder, JSON file, bag or video')
-    add('--format', required=True, choices=FORMATS, help='format of the source')
-    add('--output', required=True, metavar='DIR', help='folder of the data set to write')
-    add('--append', action='store_true', help='add to the data set in --output, or continue an interrupted import')
+    add('source', type=path, metavar='SOURCE', help='folder, JSON file, bag or video')
+    add('--format', required=True, **choice(*FORMATS), help='format of the source')
+    add('--output', required=True, type=path, metavar='DIR', help='folder of the data set to write')
+    add('--append', action='store_true', help='add to the data set in --output, or continue an import')
     add('--dry-run', action='store_true', help='read everything, report what would be written, write nothing')
     add('--prefix', default='', metavar='TEXT', help="text before every image's name")
     add(
@@ -249,53 +241,47 @@ def _make_parser(prog: str) -> argparse.ArgumentParser:
         nargs='*',
         action='extend',
         metavar='CLASS=DRAWN',
-        help='class that the labels never draw, and the class that they draw in its place, such as ball=field',
+        help='class that the labels never draw, and the class drawn in its place, such as ball=field',
     )
     add(
         '--image-format',
         default='png',
-        choices=IMAGE_FORMATS,
-        help='format of images that are not copied unchanged (default: png)',
+        **choice(*IMAGE_FORMATS),
+        help='format of images that are not copied unchanged',
     )
-    add('--label-tools', metavar='DIR', help='also write the labels for CVAT and as COCO into this folder')
+    add('--label-tools', type=path, metavar='DIR', help='also write the labels for CVAT and as COCO into this folder')
     _add_split_options(parser)
     _add_label_options(parser)
     _add_model_options(parser)
     return parser
 
 
-def _add_split_options(parser: argparse.ArgumentParser) -> None:
+def _add_split_options(parser: CommandParser) -> None:
     add = parser.add_argument_group('splits').add_argument
     add('--group-pattern', metavar='REGEX', help="the first parentheses match the group in an image's name")
-    add(
-        '--val-fraction',
-        type=float,
-        default=0.15,
-        metavar='F',
-        help='fraction of the groups for validation (default: 0.15)',
-    )
-    add('--test-fraction', type=float, default=0.0, metavar='F', help='fraction of the groups for testing (default: 0)')
-    add('--seed', type=int, default=0, metavar='N', help='another seed draws other groups (default: 0)')
+    add('--val-fraction', type=fraction, default=0.15, metavar='F', help='fraction of the groups for validation')
+    add('--test-fraction', type=fraction, default=0.0, metavar='F', help='fraction of the groups for testing')
+    add('--seed', type=int, default=0, metavar='N', help='another seed draws other groups')
     add(
         '--val-groups',
         nargs='*',
         action='extend',
         metavar='GROUP',
-        help='groups for validation; the others are trained on',
+        help='groups for validation; others are for training',
     )
     add('--test-groups', nargs='*', action='extend', metavar='GROUP', help='groups for testing')
     add('--keep-splits', action='store_true', help="keep the source's own splits where it has some")
 
 
-def _add_label_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group('labels (masks, coco and boxes)').add_argument
-    add('--images', metavar='DIR', help='folder of the images (default: searched for in the source)')
-    add('--masks', metavar='DIR', help='folder of the label images (default: searched for in the source)')
+def _add_label_options(parser: CommandParser) -> None:
+    add = parser.add_argument_group('masks, coco and boxes').add_argument
+    add('--images', type=path, metavar='DIR', help='folder of the images (default: a folder in the source)')
+    add('--masks', type=path, metavar='DIR', help='folder of the label images (default: a folder in the source)')
     add(
         '--mask-name',
         default='{name}',
         metavar='TEXT',
-        help="name of the label image of image {name}, such as '{name}_mask' (default: {name})",
+        help="name of the label image of image {name}, such as '{name}_mask'",
     )
     add('--skip-unlabelled', action='store_true', help='leave out images without a label image')
     add(
@@ -307,10 +293,10 @@ def _add_label_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         '--max-unknown',
-        type=float,
+        type=fraction,
         default=0.001,
         metavar='F',
-        help='maximum fraction of unknown colours in an image (default: 0.001)',
+        help='maximum fraction of unknown colours in an image',
     )
     add(
         '--map',
@@ -326,63 +312,55 @@ def _add_label_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         '--classes',
+        type=path,
         metavar='FILE',
-        help='dataset.yaml with the classes (default: the data set that --append extends or that contains --images, '
-        'else background, ball, line, field)',
+        help='dataset.yaml with the classes (default: of the data set that --append extends or that contains '
+        '--images, else background, ball, line, field)',
     )
     add(
         '--max-side',
-        type=int,
+        type=integer(0),
         default=0,
         metavar='PIXELS',
-        help='maximum of the longer side, to which larger images are shrunk (default: no limit)',
+        help='maximum of the longer side, to which larger images are shrunk; 0 for no limit',
     )
 
 
-def _add_model_options(parser: argparse.ArgumentParser) -> None:
+def _add_model_options(parser: CommandParser) -> None:
     add = parser.add_argument_group('frames').add_argument
     add('--topic', help='image topic of a bag (default: the only one)')
-    add('--every', type=int, default=1, metavar='N', help='take every n-th frame (default: 1)')
-    add('--fps', type=float, default=0.0, metavar='N', help='maximum number of frames per second (default: no limit)')
+    add('--every', type=integer(1), default=1, metavar='N', help='take every n-th frame')
+    add('--fps', type=number(0), default=0.0, metavar='N', help='maximum number of frames per second; 0 for no limit')
     add(
         '--min-change',
-        type=float,
+        type=number(0),
         default=2.0,
         metavar='LEVELS',
-        help='minimum change between frames in grey levels, 0 to 255 (default: 2)',
+        help='minimum change between frames in grey levels, 0 to 255',
     )
     add(
         '--group-seconds',
-        type=float,
+        type=number(0),
         default=0.0,
         metavar='S',
-        help='length of a group in seconds (default: one group for the source)',
+        help='length of a group in seconds; 0 makes the source one group',
     )
     add = parser.add_argument_group('frames and boxes').add_argument
-    add('--model', default='', help='model file, or name of a shipped model (default: the fastest pair here)')
-    add(
-        '--network-size',
-        default='native',
-        metavar='SIZE',
-        help='native, half or WIDTHxHEIGHT, at which the model runs (default: native)',
-    )
+    add('--model', default='', help='model file, or name of a shipped model (default: the fastest one here)')
+    add('--network-size', default='native', metavar='SIZE', help='size of the network: native, half or WIDTHxHEIGHT')
     add(
         '--min-label-confidence',
-        type=float,
+        type=fraction,
         default=0.8,
         metavar='P',
-        help="boxes: probability from which the model's label is kept; others are ignored (default: 0.8)",
+        help="boxes: probability from which the model's label is kept; others are ignored",
     )
     add = parser.add_argument_group('minisegnet').add_argument
     add(
         '--hardest',
-        type=int,
+        type=integer(0),
         default=0,
         metavar='N',
-        help='take only the N images on which a model had the most errors',
+        help='take only the N images on which a model has the most errors; 0 takes all',
     )
-    add(
-        '--evaluation',
-        metavar='DIR',
-        help='output of `minisegnet evaluate` on the source, which ranks the images',
-    )
+    add('--evaluation', type=path, metavar='DIR', help='output of `minisegnet evaluate` that ranks the images')

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minisegnet_core.encodings import Pixels, decode_compressed, decode_image
-from minisegnet_core.errors import ImageError, SourceError, shortened
+from minisegnet_core.errors import DamagedBagError, ImageError, SourceError, shortened
 from minisegnet_core.files import natural_key
 from minisegnet_core.frames import STORAGE_SUFFIXES
 from minisegnet_core.frames.frame import Frame, UniqueNames
@@ -25,21 +25,6 @@ except ImportError as error:
 
 RAW_TYPE = 'sensor_msgs/msg/Image'
 COMPRESSED_TYPE = 'sensor_msgs/msg/CompressedImage'
-
-
-class DamagedBagError(SourceError):
-    """A bag is truncated, damaged or not indexed.
-
-    Attributes:
-        reason: the reader's description of the fault, without the path.
-    """
-
-    def __init__(self, text: str, reason: str) -> None:
-        super().__init__(text, reason)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 @dataclass(frozen=True)
@@ -166,8 +151,9 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
 def _damaged(path: Path, error: Exception) -> DamagedBagError:
     repair = 'rosbag reindex' if path.suffix == '.bag' else 'ros2 bag reindex (MCAP: mcap recover)'
     reason = shortened(str(error).strip().rstrip('.') or type(error).__name__, 100)
-    text = f'cannot read bag {path}: {reason}; it may be truncated or not indexed, try {repair}'
-    return DamagedBagError(text, reason)
+    damaged = DamagedBagError(f'cannot read bag {path}: {reason}; it may be truncated or not indexed, try {repair}')
+    damaged.reason = reason
+    return damaged
 
 
 def _storage(path: Path) -> list[Path]:
