@@ -1,13 +1,14 @@
-"""A checkpoint to one ONNX file that takes the camera's pixels and gives labels.
+"""Export a checkpoint to one ONNX file that takes the pixels of a camera and returns labels.
 
-The graph's input ``image`` is the uint8 (H, W, 3) RGB image of any size from 64x64; its outputs are ``labels``, uint8
-(h, w), and ``probabilities``, float32 (C, h, w), on the network's own grid. Two initializers may be overridden as
+The graph's input ``image`` is a uint8 (H, W, 3) RGB image of any size from 64x64. Its outputs are ``labels``, uint8
+(h, w), and ``probabilities``, float32 (C, h, w), on the network's own grid. Two initializers can be overridden as
 inputs:
 
-- ``network_scale``, float32 (2,), default [1, 1]: network size over image size, along y and x;
-- ``channel_order``, int64 (3,), default [0, 1, 2]: [2, 1, 0] for BGR images.
+- ``network_scale``, float32 (2,), default [1, 1]: network size divided by image size, along y and x;
+- ``channel_order``, int64 (3,), default [0, 1, 2]; [2, 1, 0] for BGR images.
 
-What belongs to the model stands in the file's metadata.
+The file's metadata holds classes, preprocessing and training record, see
+:class:`~minisegnet_core.checkpoint.ModelRecord`.
 """
 
 from __future__ import annotations
@@ -25,41 +26,37 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from minisegnet_core.checkpoint import ModelRecord, load_checkpoint, save_checkpoint
+from minisegnet_core.checkpoint import load_checkpoint, save_checkpoint
 from minisegnet_core.errors import ModelError
-from minisegnet_core.inference.engines.base import Engine, ImageSize
+from minisegnet_core.export.checks import check_agreement, noise_images
+from minisegnet_core.files import replaced_atomically
 from minisegnet_core.model import MiniSegNet
 from minisegnet_core.preprocessing import Preprocessing
 
 OPSET = 18
-CHECK_SIZES: tuple[ImageSize, ...] = ((640, 480), (331, 243))
-"""(width, height) at which an export is compared with PyTorch when no images are given; one that no stride divides."""
-MINIMUM_AGREEMENT = 0.999
-"""Share of label pixels on which the exported file must agree with PyTorch."""
-MAXIMUM_DIFFERENCE = 1e-3
-"""Of any class probability, in the mean over pixels."""
-SMALLEST_HALVED = 64
-"""Tensors below this number of elements stay float32: they cost nothing and hold statistics."""
+MINIMUM_HALVED = 64
+"""Number of elements from which a tensor is stored as float16. Smaller ones cost nothing and hold statistics."""
 
 
 def export_onnx(
     checkpoint: Path, output: Path, *, half: bool = True, images: list[NDArray[np.uint8]] | None = None
 ) -> float:
-    """Writes ``output`` and keeps it only if it agrees with PyTorch.
+    """Write the ONNX file of a checkpoint. It is kept only if it agrees with PyTorch.
 
     Args:
-        checkpoint: of :func:`save_checkpoint`.
-        half: keep weights as float16 (half the file; arithmetic stays float32).
-        images: (H, W, 3) uint8 RGB on which the two are compared; none: noise pictures.
+        checkpoint: checkpoint to read.
+        output: ONNX file to write.
+        half: store weights as float16, which halves the file. The arithmetic stays float32.
+        images: (H, W, 3) uint8 RGB images on which the two are compared; by default images of noise.
 
     Returns:
-        The share of label pixels that agree, at least ``MINIMUM_AGREEMENT``.
+        The fraction of label pixels that agree, 0..1.
 
     Raises:
-        ModelError: the checkpoint cannot be read, or the export does not agree; then nothing is left at ``output``.
+        ModelError: the checkpoint cannot be read, or the export disagrees. ``output`` is then unchanged.
+        OutputError: the file cannot be written.
     """
-    if output.suffix != '.onnx':
-        raise ModelError(f'the output {output} must end in .onnx')
+    check_output(output)
     model, record = load_checkpoint(checkpoint)
     graph = add_pre_and_postprocessing(network_to_onnx(model), record.preprocessing)
     if half:
@@ -67,14 +64,9 @@ def export_onnx(
     helper.set_model_props(graph, record.to_metadata())
     onnx.checker.check_model(graph, full_check=True)
     output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(output.stem + '.part.onnx')
-    temporary.write_bytes(graph.SerializeToString())
-    try:
-        agreement = check_agreement(temporary, model, record, images or noise_images())
-        temporary.replace(output)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return agreement
+    with replaced_atomically(output) as temporary:
+        temporary.write_bytes(graph.SerializeToString())
+        return check_agreement(temporary, model, record, images or noise_images())
 
 
 def export_with_checkpoint(
@@ -85,29 +77,40 @@ def export_with_checkpoint(
     half: bool = True,
     images: list[NDArray[np.uint8]] | None = None,
 ) -> float:
-    """Writes the checkpoint with half-precision weights to ``halved`` and :func:`export_onnx` of *that* to ``output``.
+    """Write the checkpoint with half-precision weights, and the ONNX file of that checkpoint.
 
-    Rounded each for itself from full precision, the two would be two networks, twice as far apart.
+    If each were rounded from full precision, they would be two networks, twice as far apart.
+
+    Args:
+        halved: checkpoint to write.
+        checkpoint, output, half, images: see :func:`export_onnx`.
+
+    Returns:
+        The fraction of label pixels that agree, 0..1.
 
     Raises:
-        ModelError: as :func:`export_onnx`; then neither file is written.
+        ModelError, OutputError: as :func:`export_onnx`. Both files are then unchanged.
     """
-    temporary = halved.with_name(halved.stem + '.part.safetensors')
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    halved.parent.mkdir(parents=True, exist_ok=True)
+    with replaced_atomically(halved) as temporary:
         save_checkpoint(temporary, *load_checkpoint(checkpoint), half=True)
-        agreement = export_onnx(temporary, output, half=half, images=images)
-        temporary.replace(halved)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return agreement
+        return export_onnx(temporary, output, half=half, images=images)
+
+
+def check_output(output: Path) -> None:
+    """Raise ModelError if a file that is to be written does not have the suffix of ONNX files."""
+    if output.suffix != '.onnx':
+        raise ModelError(f'the output {output} must end in .onnx')
 
 
 def fold_norms(model: MiniSegNet) -> MiniSegNet:
-    """A copy without the decoder's batch norms, which gives the same.
+    """Return an equivalent copy without the decoder's batch norms.
 
-    Each stands behind a concatenation that nothing else reads, so its scale and shift per channel go into the
-    transposed convolution and the lateral that were concatenated. (The encoder's are folded by the exporter.)
+    Each norm follows a concatenation that nothing else reads. Its scale and shift per channel are multiplied into the
+    transposed convolution and the lateral that are concatenated. The exporter folds the norms of the encoder.
+
+    Raises:
+        ModelError: the decoder has other layers in place of batch norms.
     """
     model = copy.deepcopy(model).eval()
     with torch.no_grad():
@@ -129,9 +132,15 @@ def fold_norms(model: MiniSegNet) -> MiniSegNet:
 
 
 def network_to_onnx(model: MiniSegNet) -> onnx.ModelProto:
-    """The bare network: input ``normalized`` (1, 3, H, W) float32, output ``logits``, any H, W."""
+    """Return the graph of the bare network for any size from 64x64.
+
+    Its input is ``normalized``, (1, 3, H, W) float32; its output is ``logits``, (1, C, h, w) float32.
+
+    Raises:
+        ModelError: the exporter returns nothing.
+    """
     height, width = torch.export.Dim('height', min=64, max=8192), torch.export.Dim('width', min=64, max=8192)
-    example = torch.zeros(1, 3, 243, 331)  # divisible by nothing, so that no size is taken for granted
+    example = torch.zeros(1, 3, 243, 331)  # sizes that no stride divides, so that the exporter fixes none
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         logging.getLogger('torch.onnx').setLevel(logging.ERROR)
@@ -146,9 +155,11 @@ def network_to_onnx(model: MiniSegNet) -> onnx.ModelProto:
             verbose=False,
         )
     if program is None:
-        raise ModelError('PyTorch exported nothing')
+        raise ModelError(
+            'the exporter of PyTorch returned no program; install a supported version of torch and onnxscript'
+        )
     proto: onnx.ModelProto = program.model_proto
-    for node in proto.graph.node:  # the exporter notes where in whose files each operation was called
+    for node in proto.graph.node:  # the exporter records the source file of each operation
         node.ClearField('metadata_props')
         node.ClearField('doc_string')
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info, *proto.graph.initializer):
@@ -157,13 +168,19 @@ def network_to_onnx(model: MiniSegNet) -> onnx.ModelProto:
 
 
 def add_pre_and_postprocessing(network: onnx.ModelProto, preprocessing: Preprocessing) -> onnx.ModelProto:
-    """Wraps the bare network as the module's docstring describes."""
+    """Wrap a bare network in the operations that the module's docstring describes.
+
+    Args:
+        network: graph of :func:`network_to_onnx`.
+        preprocessing: mean and standard deviation of the model.
+    """
     source = network.graph
+    mean, std = preprocessing.pixel_mean_std()
     constants = {
         'channel_order': np.array([0, 1, 2], np.int64),
         'network_scale': np.array([1, 1], np.float32),
-        'pixel_mean': (np.array(preprocessing.mean, np.float32) * 255).reshape(1, 3, 1, 1),
-        'pixel_std': (np.array(preprocessing.std, np.float32) * 255).reshape(1, 3, 1, 1),
+        'pixel_mean': mean.reshape(1, 3, 1, 1),
+        'pixel_std': std.reshape(1, 3, 1, 1),
         'batch_axis': np.array([0], np.int64),
         'from_height': np.array([2], np.int64),
         'to_width': np.array([4], np.int64),
@@ -224,12 +241,10 @@ def add_pre_and_postprocessing(network: onnx.ModelProto, preprocessing: Preproce
 
 
 def halve_weights(model: onnx.ModelProto) -> None:
-    """Keeps large float32 tensors as float16 with a cast beside them, which every engine folds when it loads the
-    file.
-    """
+    """Store large float32 tensors as float16, each with a cast that every engine folds when it loads the file."""
     casts = []
     for index, tensor in enumerate(model.graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or int(np.prod(tensor.dims)) < SMALLEST_HALVED:
+        if tensor.data_type != TensorProto.FLOAT or int(np.prod(tensor.dims)) < MINIMUM_HALVED:
             continue
         stored = tensor.name + '_float16'
         halved = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), stored)
@@ -238,44 +253,3 @@ def halve_weights(model: onnx.ModelProto) -> None:
     nodes = list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend([*casts, *nodes])
-
-
-def check_agreement(path: Path, model: MiniSegNet, record: ModelRecord, images: list[NDArray[np.uint8]]) -> float:
-    """Share of label pixels on which the file, run by an engine of this machine, agrees with PyTorch.
-
-    Raises:
-        ModelError: below ``MINIMUM_AGREEMENT``, or probabilities differ by more than ``MAXIMUM_DIFFERENCE`` in the
-        mean.
-    """
-    from minisegnet_core.inference.engines.torch import TorchEngine
-    from minisegnet_core.inference.selection import open_engine
-
-    # Not what is fastest: bfloat16, where the CPU has it, differs by its own rounding, which is not the file's.
-    exported = open_engine(path, 'auto', precision='float32', device='cpu')
-    reference: Engine = TorchEngine.of_model(model, record)
-    agreeing = total = 0
-    worst = 0.0
-    for image in images:
-        size = (image.shape[1], image.shape[0])
-        labels, probabilities = exported.infer(image, 'rgb', size)
-        true_labels, true_probabilities = reference.infer(image, 'rgb', size)
-        agreeing += int((labels == true_labels).sum())
-        total += labels.size
-        worst = max(worst, float(np.abs(probabilities - true_probabilities).mean()))
-    agreement = agreeing / total
-    if agreement < MINIMUM_AGREEMENT or worst > MAXIMUM_DIFFERENCE:
-        raise ModelError(
-            f'the export agrees with PyTorch on {agreement:.4%} of label pixels (at least {MINIMUM_AGREEMENT:.1%} '
-            f'wanted), mean difference of probabilities {worst:.1e}; it was not kept'
-        )
-    return agreement
-
-
-def noise_images(seed: int = 0) -> list[NDArray[np.uint8]]:
-    """Pictures of blurred noise, for a comparison without data."""
-    random = np.random.default_rng(seed)
-    images = []
-    for width, height in CHECK_SIZES:
-        coarse = random.integers(0, 256, (height // 16 + 1, width // 16 + 1, 3)).astype(np.uint8)
-        images.append(np.ascontiguousarray(coarse.repeat(16, 0).repeat(16, 1)[:height, :width]))
-    return images
