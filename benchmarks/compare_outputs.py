@@ -86,7 +86,7 @@ def first_difference(before: Any, after: Any, place: str = '') -> str:
             return f'{place}: {len(before)} and {len(after)} elements'
         pairs = ((f'{place}[{number}]', *values) for number, values in enumerate(zip(before, after, strict=True)))
     else:
-        return '' if _equal(before, after) else f'{place}: {str(before)[:60]} and {str(after)[:60]}'
+        return '' if _equal(before, after) else f'{place}: {_described(before)} and {_described(after)}'
     return next(filter(None, (first_difference(old, new, where) for where, old, new in pairs)), '')
 
 
@@ -108,6 +108,13 @@ def _equal(before: Any, after: Any) -> bool:
     if isinstance(before, float) and isinstance(after, float) and math.isnan(before) and math.isnan(after):
         return True
     return type(before) is type(after) and bool(before == after)
+
+
+def _described(value: Any) -> str:
+    if hasattr(value, 'shape'):
+        array = np.asarray(value, np.float64)
+        return f'{value.dtype} array of shape {tuple(value.shape)} and sum {array.sum():.9g}'
+    return f'{len(value)} bytes' if isinstance(value, bytes) else str(value)[:60]
 
 
 def _compare_json(before: Path, after: Path) -> str:
@@ -159,6 +166,7 @@ def _compare_onnx(before: Path, after: Path) -> str:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2
+    options.log_severity_level = 3  # errors only
     sessions = [onnxruntime.InferenceSession(str(path), options, ['CPUExecutionProvider']) for path in (before, after)]
     random = np.random.default_rng(0)
     for width, height in ONNX_SIZES:

@@ -195,7 +195,7 @@ class Inputs:
             'synthesize', '--output', inputs.scenes, '--count', '20', '--seed', '5', '--val-fraction', '0.4', *size
         )
         revision.run(
-            'synthesize', '--output', inputs.bag, '--count', '8', '--seed', '6', '--sequence', '--fps', '10',
+            'synthesize', '--output', inputs.bag, '--count', '8', '--seed', '4', '--sequence', '--fps', '10',
             '--format', 'mcap', *size,
         )  # fmt: skip
         for made in (inputs.photos, inputs.painted, inputs.boxes):
