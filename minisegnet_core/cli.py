@@ -1,37 +1,37 @@
-"""The program ``minisegnet`` and what all its commands share: errors as one sentence, exit codes, Ctrl-C.
+"""The program ``minisegnet`` and what its commands share: one-sentence errors, exit codes, Ctrl-C.
 
-A command is a function ``main(argv, prog) -> int`` made with :func:`command` and registered in the entry-point group
-``minisegnet.commands``; it is imported only when it is called. The same functions are the executables of the ROS
+A command is a function ``main(argv, prog) -> int`` decorated with :func:`command` and registered in the entry-point
+group ``minisegnet.commands``. It is imported only when it is called. The same functions are the executables of the ROS
 package.
 
-Exit codes: 0 done; 1 asked for and not reached (a threshold failed); 2 wrong usage or input; 130 stopped by Ctrl-C.
+Exit codes: 0 done; 1 done, but the result fails a threshold; 2 wrong usage or input; 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
 
-import argparse
-import difflib
+import ast
 import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
 
 from minisegnet_core import __version__
-from minisegnet_core.errors import MinisegnetError
+from minisegnet_core.commands.parser import EXIT_USAGE, CommandParser
+from minisegnet_core.errors import MinisegnetError, suggestion
 
 COMMAND_GROUP = 'minisegnet.commands'
-EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 Main = Callable[[Sequence[str], str], 'int | None']
 
 
 def command(main: Main) -> Callable[..., int]:
-    """Makes ``main(argv, prog)`` an executable: it prints errors of ours, and of files, as one sentence and returns the
-    exit code.
+    """Turn ``main(argv, prog)`` into an executable that prints errors as one sentence and returns the exit code.
 
-    The result takes ``argv`` (default: the process's own) and ``prog`` (the name that help texts show).
+    The result takes ``argv`` (default: the arguments of the process) and ``prog`` (the name that messages show).
     """
 
     @functools.wraps(main)
@@ -41,31 +41,33 @@ def command(main: Main) -> Callable[..., int]:
         try:
             return main(without_ros_arguments(arguments), name) or 0
         except MinisegnetError as error:
-            print(f'{name}: {error}', file=sys.stderr)
-            return EXIT_USAGE
+            return _fail(name, str(error))
         except ModuleNotFoundError as error:
-            if _package_of(error) not in HINTS:  # a mistake of ours, not of the installation
+            if _package_of(error) not in HINTS:  # a fault of this project, not of the installation
                 raise
-            print(f'{name}: {_missing_hint(error)}', file=sys.stderr)
-            return EXIT_USAGE
+            return _fail(name, _missing_hint(error))
         except KeyboardInterrupt:
             print(f'{name}: stopped by Ctrl-C', file=sys.stderr)
             return EXIT_INTERRUPTED
-        except BrokenPipeError:  # `minisegnet ... | head` is no error of ours
-            _forget_output()
+        except BrokenPipeError:  # the reader of `minisegnet ... | head` has ended
+            _discard_output()
             return 0
         except OSError as error:
             if error.filename is None:
                 raise
-            # A folder that is a file, one that cannot be written to, a full disk: the user's to mend.
-            print(f'{name}: {error.filename}: {error.strerror}', file=sys.stderr)
-            return EXIT_USAGE
+            # A file where a folder is expected, missing permissions, a full disk: the user can fix it.
+            return _fail(name, f'{error.filename}: {error.strerror}')
 
     return run
 
 
+def _fail(name: str, message: str) -> int:
+    print(f'{name}: {message}', file=sys.stderr)
+    return EXIT_USAGE
+
+
 def without_ros_arguments(argv: Sequence[str]) -> list[str]:
-    """``argv`` less every ``--ros-args ... [--]`` section, which launch adds to whatever it starts."""
+    """Return ``argv`` without the ``--ros-args ... [--]`` sections that launch adds to every process."""
     kept: list[str] = []
     in_ros = False
     for argument in argv:
@@ -79,61 +81,66 @@ def without_ros_arguments(argv: Sequence[str]) -> list[str]:
 
 
 def _summary(entry: EntryPoint) -> str:
-    """First line of the docstring of the command's module. Importing it is cheap: heavy packages wait for the call."""
+    """Return the first line of a command module's docstring, read without importing the module.
+
+    So the list of commands needs none of their packages and takes no time.
+    """
     try:
-        documentation = sys.modules[entry.load().__module__].__doc__ or ''
-    except ImportError as error:
-        return f'(not available here: {_missing_hint(error)})'
-    return documentation.strip().splitlines()[0] if documentation.strip() else ''
+        specification = find_spec(entry.module)
+    except ImportError:
+        specification = None
+    if specification is None or specification.origin is None:
+        return '(not installed)'
+    documentation = ast.get_docstring(ast.parse(Path(specification.origin).read_text(encoding='utf-8'))) or ''
+    return documentation.partition('\n')[0]
 
 
-def _forget_output() -> None:
-    """Nobody reads on: what is still buffered must not fail a second time when Python ends."""
+def _discard_output() -> None:
+    """Send what is still buffered nowhere, so that Python's shutdown does not fail on the closed pipe again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """``minisegnet COMMAND ...``: finds the command and hands over."""
+    """Run ``minisegnet COMMAND ...``."""
     try:
         code = _main(argv)
         sys.stdout.flush()
     except BrokenPipeError:
-        _forget_output()
+        _discard_output()
         return 0
+    except KeyboardInterrupt:  # while a command is being imported
+        print('minisegnet: stopped by Ctrl-C', file=sys.stderr)
+        return EXIT_INTERRUPTED
     return code
 
 
 def _main(argv: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     commands = {entry.name: entry for entry in entry_points(group=COMMAND_GROUP)}
-    parser = argparse.ArgumentParser(
-        prog='minisegnet',
-        description='Fast semantic segmentation for robot soccer: render scenes, train, export, evaluate, run.',
-        epilog='minisegnet COMMAND --help tells more about one command.',
-        add_help=False,
-    )
-    parser.add_argument('-h', '--help', action='store_true', help='show this help and exit')
-    parser.add_argument('--version', action='version', version=f'minisegnet {__version__}')
-    parser.add_argument('command', nargs='?', metavar='COMMAND', help='one of those below')
     if arguments and not arguments[0].startswith('-'):
         name = arguments[0]
-        if name in commands:
-            try:
-                run = commands[name].load()
-            except ImportError as error:
-                print(f'minisegnet {name}: {_missing_hint(error)}', file=sys.stderr)
-                return EXIT_USAGE
-            return int(run(arguments[1:], f'minisegnet {name}'))
-        near = difflib.get_close_matches(name, commands, n=1)
-        hint = f' (did you mean {near[0]}?)' if near else ''
-        print(f'minisegnet: there is no command {name!r}{hint}; there are: {", ".join(commands)}', file=sys.stderr)
-        return EXIT_USAGE
-    parsed = parser.parse_args(arguments)
-    parser.print_help()
-    print('\ncommands:')
-    for name in sorted(commands):
-        print(f'  {name:18} {_summary(commands[name])}')
-    return 0 if parsed.help else EXIT_USAGE
+        if name not in commands:
+            hint = suggestion(name, commands) or f'; choose from {", ".join(sorted(commands))}'
+            return _fail('minisegnet', f'there is no command {name!r}{hint}')
+        try:
+            run = commands[name].load()
+        except ImportError as error:
+            return _fail(f'minisegnet {name}', _missing_hint(error))
+        return int(run(arguments[1:], f'minisegnet {name}'))
+    parser = CommandParser('minisegnet', 'Real-time semantic segmentation and ball detection for robot soccer.')
+    parser.add_argument('--version', action='version', version=f'minisegnet {__version__}')
+    parser.usage = 'minisegnet COMMAND [options]'
+    parser.epilog = '\n'.join(
+        [
+            'commands:',
+            *(f'  {name:16} {_summary(commands[name])}' for name in sorted(commands)),
+            '',
+            '`minisegnet COMMAND --help` explains a command.',
+        ]
+    )
+    parser.parse_args(arguments)
+    parser.print_help(sys.stderr if not arguments else None)
+    return EXIT_USAGE
 
 
 TRAINING_HINT = 'training and export need it: pip install "minisegnet_ros[train]"'
@@ -141,11 +148,15 @@ ROS_HINT = 'the node needs ROS 2: source its setup file first'
 HINTS = {
     **dict.fromkeys(('torch', 'torchvision', 'lightning_fabric', 'onnx', 'onnxscript', 'safetensors'), TRAINING_HINT),
     **dict.fromkeys(('rclpy', 'sensor_msgs', 'geometry_msgs', 'diagnostic_msgs', 'lifecycle_msgs'), ROS_HINT),
+    **dict.fromkeys(
+        ('pydantic', 'pydantic_core', 'typing_extensions'), 'settings need it: pip install "pydantic>=2.6"'
+    ),
+    'jinja2': 'the report needs it: pip install jinja2',
     'nncf': 'export --int8 needs it: pip install "minisegnet_ros[train,int8]"',
-    'distributed': 'evaluation over a cluster needs it: pip install "minisegnet_ros[cluster]"',
-    'cv2': 'OpenCV is needed: pip install opencv-python-headless (or opencv-python, for windows)',
+    'distributed': 'evaluation on a cluster needs it: pip install "minisegnet_ros[cluster]"',
+    'cv2': 'OpenCV is needed: pip install opencv-python-headless (or opencv-python, which can open windows)',
 }
-"""What to do where an optional package is missing."""
+"""How to install an optional package, by the name of its module."""
 
 
 def _package_of(error: ImportError) -> str:
