@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.errors import ImageError
+from minisegnet_core.errors import EncodingError, ImageError
 
 Order = Literal['rgb', 'bgr']
 
@@ -117,8 +117,8 @@ def decode_image(
     layout = _ENCODINGS.get(encoding)
     if layout is None:
         if encoding in _NO_PICTURE:
-            raise ImageError(f'cannot segment encoding {encoding!r}: {_NO_PICTURE[encoding]}')
-        raise ImageError(f'unknown image encoding {encoding!r}; supported are {", ".join(SUPPORTED_ENCODINGS)}')
+            raise EncodingError(f'cannot segment encoding {encoding!r}: {_NO_PICTURE[encoding]}')
+        raise EncodingError(f'unknown image encoding {encoding!r}; supported are {", ".join(SUPPORTED_ENCODINGS)}')
     if layout.even and (width % 2 or (layout.planar and height % 2)):
         raise ImageError(f'encoding {encoding} needs an even size, the image has {width}x{height} pixels')
     row = width * layout.channels * layout.depth
@@ -179,9 +179,9 @@ def decode_compressed(data: Any, image_format: str = '') -> Pixels:
     """
     encoding, _, codec = (part.strip() for part in image_format.partition(';'))
     if encoding in _NO_PICTURE:
-        raise ImageError(f'cannot segment compressed {encoding!r}: {_NO_PICTURE[encoding]}')
+        raise EncodingError(f'cannot segment compressed {encoding!r}: {_NO_PICTURE[encoding]}')
     if 'compressedDepth' in codec:
-        raise ImageError(f'cannot segment format {image_format!r}: it holds depth, not a picture')
+        raise EncodingError(f'cannot segment format {image_format!r}: it holds depth, not a picture')
     buffer = np.frombuffer(data, np.uint8)
     if buffer.size == 0:
         raise ImageError('the compressed image is empty: no bytes of data')
@@ -208,6 +208,8 @@ def decode_compressed(data: Any, image_format: str = '') -> Pixels:
             sys.byteorder == 'big',
         )  # fmt: skip
     if image.ndim != 3 or image.dtype not in (np.uint8, np.uint16):
-        raise ImageError(f'cannot segment the compressed image ({image_format}): it has no three 8 or 16-bit channels')
+        raise EncodingError(
+            f'cannot segment the compressed image ({image_format}): it has no three 8 or 16-bit channels'
+        )
     # The encoder takes blue first; who fed it red first says so, and then the file's channels are swapped.
     return Pixels(_eight_bits(image), 'rgb' if 'compressed rgb' in codec else 'bgr')

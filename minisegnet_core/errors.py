@@ -25,12 +25,22 @@ class ImageError(MinisegnetError):
     """An image is empty, truncated, of an unknown encoding, or of the wrong shape or type."""
 
 
+class EncodingError(ImageError):
+    """The encoding of an image message is unknown, or holds no colour or brightness, such as depth."""
+
+
 class ModelError(MinisegnetError):
     """A model file is missing, damaged, of another format, or cannot run on this machine."""
 
 
 class SourceError(MinisegnetError):
     """A frame source (folder, video, bag) is missing, unreadable, or holds no images."""
+
+
+class DamagedBagError(SourceError):
+    """A bag is damaged, cut off, or has no index. ``reason`` is the report of its reader."""
+
+    reason = ''
 
 
 class DatasetError(MinisegnetError):

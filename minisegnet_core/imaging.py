@@ -101,7 +101,7 @@ def encode_image(image: NDArray[np.uint8], suffix: str, quality: int = JPEG_QUAL
 
 
 def decode_png(data: bytes) -> NDArray[np.uint8]:
-    """Return the pixels of a PNG that :func:`encode_image` made: (H, W, 3) uint8 RGB, or (H, W) uint8."""
+    """Return the pixels of a PNG or JPEG that :func:`encode_image` made: (H, W, 3) uint8 RGB, or (H, W) uint8."""
     image = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), np.uint8)
     return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 

@@ -224,7 +224,7 @@ def _importer(arguments: argparse.Namespace) -> tuple[Importer, ClassSet]:
     if arguments.format == 'minisegnet':
         only = None
         if arguments.hardest:
-            from minisegnet_core.evaluation.scoring.hardest import (
+            from minisegnet_core.evaluation.scoring.frames_file import (
                 hardest,
             )  # data knows no evaluation: only this command does
 

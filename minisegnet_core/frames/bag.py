@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minisegnet_core.encodings import Pixels, decode_compressed, decode_image
-from minisegnet_core.errors import ImageError, SourceError
+from minisegnet_core.errors import DamagedBagError, ImageError, SourceError
 from minisegnet_core.files import natural_key
 from minisegnet_core.frames.frame import Frame, UniqueNames
 
@@ -135,10 +135,12 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
         reader.close()
 
 
-def _damaged(path: Path, error: Exception) -> SourceError:
+def _damaged(path: Path, error: Exception) -> DamagedBagError:
     repair = 'rosbag reindex' if path.suffix == '.bag' else 'ros2 bag reindex (MCAP: mcap recover)'
-    reason = str(error).strip() or type(error).__name__
-    return SourceError(f'cannot read bag {path}: {reason.rstrip(".")}; it may be cut off or not indexed, try {repair}')
+    reason = (str(error).strip() or type(error).__name__).rstrip('.')
+    damaged = DamagedBagError(f'cannot read bag {path}: {reason}; it may be cut off or not indexed, try {repair}')
+    damaged.reason = reason
+    return damaged
 
 
 def _storage(path: Path) -> list[Path]:
