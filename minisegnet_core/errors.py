@@ -67,3 +67,10 @@ def shortened(text: str, limit: int = MAX_SHOWN) -> str:
         return text
     head = (limit - 3) // 2
     return f'{text[:head]}...{text[len(text) - (limit - 3 - head) :]}'
+
+
+def listed(entries: Iterable[object], maximum: int = 5, separator: str = ', ') -> str:
+    """Return the first ``maximum`` entries as a text that ends with the number of the others."""
+    texts = [str(entry) for entry in entries]
+    rest = f' and {len(texts) - maximum} more' if len(texts) > maximum else ''
+    return separator.join(texts[:maximum]) + rest
