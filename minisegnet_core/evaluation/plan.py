@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from minisegnet_core.data.dataset import open_dataset
-from minisegnet_core.errors import ConfigurationError, SourceError
+from minisegnet_core.errors import ConfigurationError, SourceError, listed
 from minisegnet_core.evaluation.job import BagJob, DatasetJob, FilesJob, Job
 from minisegnet_core.evaluation.sources.bags import BagPart, BagSelection, ReadableBag, choose_topics
 from minisegnet_core.evaluation.sources.ground_truth_files import GroundTruthFiles
@@ -94,9 +94,7 @@ def plan_bags(paths: Sequence[Path], selection: BagSelection | None = None) -> P
         problems.merge(own)
     if not parts:
         raise SourceError('; '.join(failures))
-    source = ', '.join(f'{part.path.name} {part.topic}' for part in parts[:MAX_NAMED])
-    if len(parts) > MAX_NAMED:
-        source += f' and {len(parts) - MAX_NAMED} more'
+    source = listed((f'{part.path.name} {part.topic}' for part in parts), MAX_NAMED)
     names = file_names(parts) if len(parts) > 1 else ['']
     jobs = tuple(BagJob(part, selection) for part in parts)
     return Plan(source, jobs, frames, tuple(names), problems, tuple(failures))

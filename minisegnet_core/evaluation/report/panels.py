@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
-from minisegnet_core.classes import IGNORE, ClassSet
+from minisegnet_core.classes import IGNORE, IGNORE_COLOR, ClassSet
 from minisegnet_core.evaluation.scoring.worst import KeptFrame
 from minisegnet_core.imaging import decode_png
 from minisegnet_core.visualization import colorize, draw_overlay, enlarge_labels
 
 Image = NDArray[np.uint8]
 
-WRONG, CORRECT, IGNORED = (230, 30, 60), (60, 60, 60), (128, 128, 128)
+WRONG, CORRECT = (230, 30, 60), (60, 60, 60)
 """RGB of pixels in the difference."""
 
 
@@ -57,5 +57,5 @@ def with_circles(image: Image, balls: tuple[BallTruth, ...]) -> Image:
 def difference(truth: Image, predicted: Image) -> Image:
     """Return (H, W, 3) RGB of two (H, W) label images: wrong pixels red, correct ones dark, ignored ones grey."""
     image: Image = np.where((truth == predicted)[..., None], np.array(CORRECT, np.uint8), np.array(WRONG, np.uint8))
-    image[truth == IGNORE] = IGNORED
+    image[truth == IGNORE] = IGNORE_COLOR
     return image

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.ball import Ball
-from minisegnet_core.classes import LINE, ClassSet
+from minisegnet_core.classes import LINE, ClassSet, replace_absent
 from minisegnet_core.data.reduction import reduce_labels
 from minisegnet_core.evaluation.scoring.boundary import FULL_SIZE_TOLERANCE, TOLERANCE, boundary_counts
 from minisegnet_core.evaluation.sources.source import SourceFrame
@@ -116,7 +116,7 @@ def score_frame(
         scored['every'] = BallScore()
         scored['every'].add_every(frame.balls, prediction.balls)
     if frame.labels is not None:
-        scored |= _compare_labels(frame.labels, _replace_absent(labels, absent), (width, height), classes)
+        scored |= _compare_labels(frame.labels, replace_absent(labels, absent), (width, height), classes)
     return FrameScore(
         **scored,
         answered=True,
@@ -125,13 +125,6 @@ def score_frame(
         latency_ms=prediction.latency_ms,
         match=None if frame.balls is None else match_ball(frame.balls, prediction.ball),
     )
-
-
-def _replace_absent(labels: NDArray[np.uint8], absent: dict[int, int]) -> NDArray[np.uint8]:
-    table = np.arange(256, dtype=np.uint8)
-    for label_id, instead in absent.items():
-        table[label_id] = instead
-    return table[labels]
 
 
 def _compare_labels(

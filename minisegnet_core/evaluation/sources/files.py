@@ -39,9 +39,8 @@ class DatasetSource:
                 f'the model has the classes {", ".join(classes.names)}, {dataset.root} has '
                 f'{", ".join(dataset.classes.names)}; evaluate a model that was trained with the same classes'
             )
-        names = classes.names
         self.name = f'{dataset.root} ({split})'
-        self.absent = {names.index(name): names.index(instead) for name, instead in dataset.absent.items()}
+        self.absent = classes.absent_ids(dataset.absent)
         self.problems = Problems()
         samples = dataset.split(split)
         self._first, last = (len(samples) * (part[0] + k) // part[1] for k in (0, 1))
