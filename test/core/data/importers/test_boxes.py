@@ -11,7 +11,7 @@ from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.data.importers.boxes import Box, BoxedImages, read_boxes, weak_labels
 from minisegnet_core.data.importers.yolo import YoloBox, read_yolo
 from minisegnet_core.errors import ConfigurationError, DatasetError, SourceError
-from minisegnet_core.evaluation.sources.truth import YoloBoxes
+from minisegnet_core.evaluation.sources.ground_truth_files import YoloBoxes
 from minisegnet_core.imaging import read_labels, write_image
 
 BACKGROUND, BALL, LINE, FIELD = range(4)
