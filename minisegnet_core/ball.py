@@ -83,8 +83,8 @@ def find_balls(
     """Find balls in a map of ball probabilities.
 
     A blob's area is the sum of the probabilities of its pixels and its rim's. Its roundness is this area over that of a
-    disc with the same mean square distance from the centroid, at most 1. A disc with sharp edges has 1, half a disc 0.78,
-    a line of 1x10 pixels 0.19. Blobs of low probability, spread out, have a low roundness too.
+    disc with the same mean square distance from the centroid, at most 1. A disc with sharp edges has 1, half a disc
+    0.78, a line of 1x10 pixels 0.19. Blobs of low probability, spread out, have a low roundness too.
 
     Args:
         probability: (h, w) float32, 0..1, on the label grid.

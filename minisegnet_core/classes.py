@@ -1,7 +1,7 @@
 """Classes of a label image: names, colours, ids.
 
-A class's id is its position in the set. Roles follow from names: the centroid of the class ``ball`` is reported, and the
-class ``background`` has no mask topic.
+A class's id is its position in the set. Roles follow from names: the centroid of the class ``ball`` is reported, and
+the class ``background`` has no mask topic.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class ClassSet:
         return self.names.index(name) if name in self.names else None
 
     def absent_ids(self, absent: Mapping[str, str]) -> dict[int, int]:
-        """Return a data set's ``absent`` classes by id: each class that its ground truth never draws, and what it draws.
+        """Return a data set's ``absent`` classes by id: each class that is never drawn, and the class drawn instead.
 
         Args:
             absent: class names, as in ``dataset.yaml``.

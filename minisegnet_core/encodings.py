@@ -1,7 +1,7 @@
 """Decoding of ROS image messages, raw and compressed, without ROS.
 
-The bag reader and the node share this module. The common encodings ``rgb8`` and ``bgr8`` are not copied: the result is a
-view of the message's buffer with its channel order, which ``Segmenter.run(image, order=...)`` accepts.
+The bag reader and the node share this module. The common encodings ``rgb8`` and ``bgr8`` are not copied: the result is
+a view of the message's buffer with its channel order, which ``Segmenter.run(image, order=...)`` accepts.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ def decode_image(
         The pixels: a view of ``data`` for rgb8, bgr8 and 8UC3 without row padding, otherwise a new array.
 
     Raises:
-        ImageError: the image is empty or truncated, a row does not fit ``step``, or the encoding is unknown or does not
-            hold brightness.
+        EncodingError: the encoding is unknown or holds no brightness.
+        ImageError: the image is empty or truncated, or a row does not fit ``step``.
     """
     if width <= 0 or height <= 0:
         raise ImageError(f'the image is empty: {width}x{height} pixels')
@@ -185,7 +185,8 @@ def decode_compressed(data: Any, image_format: str = '') -> Pixels:
         refers to the stored pixels.
 
     Raises:
-        ImageError: there are no bytes, the file is damaged or truncated, or it holds depth.
+        EncodingError: the format holds depth or measurements.
+        ImageError: there are no bytes, or the file is damaged or truncated.
     """
     encoding, _, codec = (part.strip() for part in image_format.partition(';'))
     if encoding in _NOT_IMAGES:

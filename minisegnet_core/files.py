@@ -32,7 +32,7 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 
 def fingerprint(path: Path) -> list[int]:
-    """Return [size in bytes, modification time in ns] of a file, which change with its content; [0, 0] without a file."""
+    """Return [size in bytes, modification time in ns], which change with a file's content; [0, 0] without a file."""
     try:
         status = path.stat()
     except OSError:

@@ -80,8 +80,8 @@ def resample_to_label_grid(
 ) -> NDArray[np.float32]:
     """Resample class probabilities from the network's grid to the label grid of the received image, bilinearly.
 
-    Resample before argmax, never after. A network pixel u' covers the block centred at 4u' + 1.5 of the *resized* image.
-    So label pixel u lies at u' = (u + 1/2) * network / image - 1/2, for sizes that are no multiples of four too.
+    Resample before argmax, never after. A network pixel u' covers the block centred at 4u' + 1.5 of the *resized*
+    image. So label pixel u lies at u' = (u + 1/2) * network / image - 1/2, for sizes that are no multiples of four too.
 
     Args:
         probabilities: (C, h', w') float32.
@@ -100,7 +100,8 @@ def resample_to_label_grid(
         inner_width * image_size[0] == network_size[0] * width
         and inner_height * image_size[1] == network_size[1] * height
     ):
-        # Both grids cover the same area, no block reaches past the border: a plain resize does, at four times the speed.
+        # Both grids cover the same area, no block reaches past the border: a plain resize does, at four times the
+        # speed.
         for plane, result in zip(probabilities, resampled, strict=True):
             cv2.resize(plane, (width, height), dst=result, interpolation=cv2.INTER_LINEAR)
     else:
@@ -116,7 +117,8 @@ def _resampling_maps(
 ) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
     """Return the place of each label pixel on the network's grid, in cv2.remap's fixed-point form of 1/32 pixel.
 
-    The maps are cached, since computing them takes longer than using them. They are read-only, since threads share them.
+    The maps are cached, since computing them takes longer than using them. They are read-only, since threads share
+    them.
     """
     width, height = label_size(*image_size)
     scale_x, scale_y = network_size[0] / image_size[0], network_size[1] / image_size[1]

@@ -78,7 +78,8 @@ def is_truncated_jpeg(data: bytes) -> bool:
     """Return whether a file's content begins as a JPEG and breaks off before the end of the image."""
     if not data.startswith(JPEG_START) or data.endswith(JPEG_END):
         return False
-    # Bytes may follow the end of the image, and a preview inside may have an end of its own: walk from marker to marker.
+    # Bytes may follow the end of the image, and a preview inside may have an end of its own: walk from marker to
+    # marker.
     position = len(JPEG_START)
     while (marker := JPEG_MARKER.search(data, position)) is not None:
         if marker.group() == JPEG_END:

@@ -138,9 +138,9 @@ def match_ball(truths: Sequence[BallTruth], prediction: Ball | None) -> BallMatc
 class BallScore:
     """Numbers of balls found (true positives), missed (false negatives) and false (false positives).
 
-    A ball counts if at least half of it is visible and its radius is at least 4 px. A prediction finds it by lying within
-    max(radius, 4 px) of its visible centroid. A prediction that finds no ball is false, unless it lies on a ball that is
-    too small or too hidden to count.
+    A ball counts if at least half of it is visible and its radius is at least 4 px. A prediction finds it by lying
+    within max(radius, 4 px) of its visible centroid. A prediction that finds no ball is false, unless it lies on a ball
+    that is too small or too hidden to count.
 
     Attributes:
         errors: centroid error of each found ball, in received pixels.
@@ -202,7 +202,7 @@ class BallScore:
         self.false_radii += other.false_radii
 
     def of_size(self, smallest: float, largest: float) -> BallScore:
-        """Return the score of the balls with a radius in [smallest, largest) px; of false ones, the predicted radius."""
+        """Return the score of balls with a radius in [smallest, largest) px; false ones have their predicted radius."""
 
         def within(radii: list[float]) -> list[float]:
             return [r for r in radii if smallest <= r < largest]

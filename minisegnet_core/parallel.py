@@ -1,7 +1,7 @@
 """Concurrency: prefetching, bounded maps over executors, and writing in the background.
 
-Decoding, encoding and inference release Python's lock, so threads overlap them. Every function here bounds the number of
-items in memory, keeps their order, and ends its threads when the caller stops early.
+Decoding, encoding and inference release Python's lock, so threads overlap them. Every function here bounds the number
+of items in memory, keeps their order, and ends its threads when the caller stops early.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ INT8_INSTRUCTIONS = {
 }
 """CPU feature to instruction set for 8-bit products, the fastest first.
 
-AMX, VNNI and ARM's dot product accumulate four products in one step. AVX2 takes two steps, and is still twice as fast as
-its own float32.
+AMX, VNNI and ARM's dot product accumulate four products in one step. AVX2 takes two steps, and is still twice as fast
+as its own float32.
 """
 
 FLOAT_INSTRUCTIONS = {'avx512f': 'AVX-512', 'avx2': 'AVX2', 'avx': 'AVX', 'asimd': 'NEON'}

@@ -47,7 +47,8 @@ def find_config(name: str) -> Path:
     path = folder / name
     if not path.is_file():
         names = sorted(p.name for p in folder.glob('*.yaml'))
-        raise ConfigurationError(f'there is no configuration {name!r}{suggestion(name, names)}; choose from {listed(names, 20)}')
+        hint = suggestion(name, names)
+        raise ConfigurationError(f'there is no configuration {name!r}{hint}; choose from {listed(names, 20)}')
     return path
 
 

@@ -31,7 +31,8 @@ def open_frames(path: str | Path, topic: str | None = None) -> FrameSource:
     """Open a frame source of any kind.
 
     Args:
-        path: a folder of images, an image file, a video file, a ROS 1 bag, or the folder or storage file of a ROS 2 bag.
+        path: a folder of images, an image file, a video file, a ROS 1 bag, or the folder or storage file of a ROS 2
+            bag.
         topic: image topic of a bag; optional where the bag has only one.
 
     Raises:

@@ -37,7 +37,8 @@ class BagImage:
         frame_id: the header's frame.
         compressed: whether the message is a CompressedImage.
         encoding: encoding of a raw image, or format of a compressed one.
-        width, height, step, is_bigendian: of a raw image, sizes in pixels and the step in bytes; 0 for a compressed one.
+        width, height, step, is_bigendian: of a raw image, sizes in pixels and the step in bytes; 0 for a compressed
+            one.
         data: (N,) uint8.
     """
 
@@ -112,7 +113,7 @@ class BagImages:
         """Yield the topic's messages without decoding them.
 
         Raises:
-            SourceError: the bag is truncated or damaged.
+            DamagedBagError: the bag is truncated or damaged.
         """
         with open_bag(self.path) as reader:
             connections = [c for c in reader.connections if c.topic == self.topic and _is_image(c)]
@@ -133,7 +134,7 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
     """Open a bag of any format for reading.
 
     Raises:
-        SourceError: the bag is damaged or not indexed.
+        DamagedBagError: the bag is truncated, damaged or not indexed.
     """
     try:
         # Bags up to Humble carry no message definitions; the image types have not changed since.

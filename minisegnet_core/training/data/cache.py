@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from minisegnet_core.data.dataset import Sample
 from minisegnet_core.errors import DatasetError
-from minisegnet_core.geometry import half_size
 from minisegnet_core.files import fingerprint
+from minisegnet_core.geometry import half_size
 from minisegnet_core.imaging import image_size, read_image, read_labels
 from minisegnet_core.parallel import map_with_progress
 from minisegnet_core.training.config import Resolution
