@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-from tqdm import tqdm
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from minisegnet_core.cli import EXIT_INTERRUPTED
 from minisegnet_core.commands.model_options import add_model_options
 from minisegnet_core.commands.parser import choice, integer, path
+from minisegnet_core.commands.progress import counter
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.evaluation.plan import Plan
 from minisegnet_core.evaluation.report.values import summary
@@ -108,12 +107,9 @@ def ground_truth_files(values: argparse.Namespace) -> GroundTruthFiles:
     return GroundTruthFiles(values.labels, values.balls, values.ball_class)
 
 
-@contextmanager
-def progress_bar(plan: Plan, options: EvaluationOptions, title: str = 'evaluate') -> Iterator[Progress]:
-    """Show a progress bar over the frames of a plan, counted twice if a second model is compared."""
-    total = plan.frames * (2 if options.compares_model else 1)
-    with tqdm(total=total, desc=title, unit='frame') as bar:
-        yield bar.update
+def progress_bar(plan: Plan, options: EvaluationOptions, title: str = 'evaluate') -> AbstractContextManager[Progress]:
+    """Display the progress over the frames of a plan, which count twice if a second model is compared."""
+    return counter(title, 'frame', plan.frames * (2 if options.compares_model else 1))
 
 
 def print_report(report: EvaluationReport) -> int:

@@ -58,7 +58,9 @@ def plan_source(path: Path, split: str = 'val', ground_truth: GroundTruthFiles |
         ConfigurationError: ``ground_truth`` is given for a data set.
     """
     ground_truth = ground_truth or GroundTruthFiles()
-    if (path / 'dataset.yaml').is_file() or not path.exists():
+    if not path.exists():
+        raise SourceError(f'there is no {path}; give the folder of a data set or of images, a video or a bag')
+    if (path / 'dataset.yaml').is_file():
         if ground_truth != GroundTruthFiles():
             raise ConfigurationError(
                 f'{path} is a data set, which has its own ground truth; leave out labels and balls, or give its images '

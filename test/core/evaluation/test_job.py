@@ -70,7 +70,7 @@ def test_wrong_use_is_reported_in_one_sentence(shapes_dataset, tmp_path, capsys)
     output = ['--output', str(tmp_path / 'o')]
     for call, arguments, text in (
         (evaluate, [str(bag)], 'use evaluate-bag'),
-        (evaluate, [str(tmp_path / 'gone')], 'no data set'),
+        (evaluate, [str(tmp_path / 'gone')], 'give the folder of a data set'),
         (evaluate, [str(shapes_dataset), '--labels', str(tmp_path)], 'has its own ground truth'),
         (evaluate_bag, [str(tmp_path / 'gone.bag')], 'there is no ROS bag'),
         (evaluate_bag, [str(bag), '--live', '--workers', '2'], 'one bag after the other'),

@@ -95,8 +95,8 @@ def test_only_the_hardest_images_are_imported_unchanged(dataset, tmp_path):
 @pytest.mark.parametrize(
     ('more', 'message'),
     [
-        (('--hardest', 2), 'go together'),
-        (('--evaluation', 'x'), 'go together'),
+        (('--hardest', 2), 'need each other'),
+        (('--evaluation', 'x'), 'need each other'),
         (('--hardest', 1, '--evaluation', 'other'), 'no image called other_1'),
         (('--hardest', 1, '--evaluation', 'missing'), 'give a folder that `evaluate` wrote'),
     ],
