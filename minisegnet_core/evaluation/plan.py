@@ -95,7 +95,7 @@ def plan_bags(paths: Sequence[Path], selection: BagSelection | None = None) -> P
             failures.append(str(error))
         problems.merge(own)
     if not parts:
-        raise SourceError('; '.join(failures))
+        raise SourceError(listed(failures, MAX_NAMED, '; '))
     source = listed((f'{part.path.name} {part.topic}' for part in parts), MAX_NAMED)
     names = file_names(parts) if len(parts) > 1 else ['']
     jobs = tuple(BagJob(part, selection) for part in parts)

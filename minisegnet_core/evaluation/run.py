@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from minisegnet_core.classes import ClassSet
-from minisegnet_core.errors import ConfigurationError, SourceError
+from minisegnet_core.errors import ConfigurationError, SourceError, listed
 from minisegnet_core.evaluation.job import Job, JobResult, Outputs, Runner, open_executor, run_jobs, segmenter_for
 from minisegnet_core.evaluation.plan import Plan, plan_source, processes
 from minisegnet_core.evaluation.report.html import html_page
@@ -180,7 +180,7 @@ def evaluate(
     evaluation = _gather(segmenter_for(config).classes, results, options.worst, plan.problems)
     if not evaluation.scores:
         reasons = [*failures, *evaluation.problems.sentences()]
-        raise SourceError('; '.join(reasons) or f'{plan.source} holds no frame')
+        raise SourceError(listed(reasons, 3, '; ') or f'{plan.source} holds no frame')
     values = report_values(evaluation, _facts(results), plan.source, options.resample)
     values['warnings'] = [
         *(f'not evaluated: {failure}' for failure in failures),
@@ -287,7 +287,7 @@ def _compare(
     results = _offline(options)([replace(job, outputs=Outputs(options.worst)) for job in jobs], other, progress)
     second = _gather(segmenter.classes, results, options.worst)
     if all(result.failure for result in results):
-        raise SourceError(f'{options.compare} cannot be compared: ' + '; '.join(result.failure for result in results))
+        raise SourceError(f'cannot compare {options.compare}: ' + listed((r.failure for r in results), 3, '; '))
     facts = {key: value for key, value in _facts(results).items() if key != 'notes'}
     values = report_values(second, facts, f'compared with {evaluation.scores[0].source}', options.resample)
     write_report(values, second, folder / 'compared')

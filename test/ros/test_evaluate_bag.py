@@ -45,7 +45,7 @@ def bag(tmp_path) -> Path:
 
 @needs_model
 def test_live_and_offline_agree_on_every_frame_both_answered(tmp_path, monkeypatch, capsys):
-    """On a rendered walk, with the truth that was recorded beside the images."""
+    """On a rendered walk, with the recorded ground truth."""
     bag = tmp_path / 'walk'
     drawn = ['--sequence', '--count', '7', '--rate', '5', '--format', 'mcap', '--size', '160x128', '--workers', '1']
     assert synthesize([*drawn, '--output', str(bag)], 'synthesize') == 0

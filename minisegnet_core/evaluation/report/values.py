@@ -130,9 +130,7 @@ def _sequence(evaluation: Evaluation) -> Values:
         return _rounded(math.fsum(values) / len(values)) if values else None
 
     return {
-        'class_shares': None
-        if fractions is None
-        else {name: _rounded(value) for name, value in zip(names, fractions.tolist(), strict=True)},
+        'class_shares': None if fractions is None else dict(zip(names, map(_rounded, fractions.tolist()), strict=True)),
         'changed': mean(sequences.changed),
         'flicker': mean(sequences.flicker),
         'frames_in_time': sequences.frames,

@@ -131,26 +131,26 @@ def choose_topics(path: Path, selection: BagSelection, problems: Problems) -> li
         BagImages(path, asked[0])  # raises, and lists the topics
     label_topic = LABEL_TOPIC if selection.label_topic == AUTO else selection.label_topic
     candidates = sorted(t for t in images if t in filled and t != label_topic)
-    topics = [topic for topic in candidates if _holds_pictures(path, topic, problems)]
+    topics = [topic for topic in candidates if _has_images(path, topic, problems)]
     if len(topics) == 1 or (topics and asked):
         return topics
     if topics:
         listed = ', '.join(topics)
         raise SourceError(f'bag {path} has several image topics: {listed}; choose with --topic, or --topic all')
     if candidates:
-        raise SourceError(f'bag {path} holds no pictures: ' + '; '.join(problems.sentences()))
+        raise SourceError(f'bag {path} holds no colour or grey images: ' + '; '.join(problems.sentences()))
     BagImages(path)  # raises if there is no image topic at all
     raise SourceError(f'bag {path} holds no images but its labels; choose them with --topic {label_topic}')
 
 
-def _holds_pictures(path: Path, topic: str, problems: Problems) -> bool:
+def _has_images(path: Path, topic: str, problems: Problems) -> bool:
     """Return whether the first image of a topic holds colour or brightness; count the topic as a problem if not."""
     first = next(BagImages(path, topic).messages(), None)
     try:
         if first is not None:
             first.decode()
     except EncodingError as error:
-        problems.add('no_picture', f'topic without pictures is left out: {error}', f'{path.name} {topic}')
+        problems.add('no_picture', f'topic without colour or grey images is left out: {error}', f'{path.name} {topic}')
         return False
     except ImageError:  # a damaged image, counted when it is evaluated
         pass

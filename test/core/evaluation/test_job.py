@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +13,16 @@ import pytest
 from minisegnet_core.commands.evaluate import main as evaluate
 from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.errors import ConfigurationError
-from minisegnet_core.evaluation.job import DatasetJob, model_facts, open_executor, run_jobs, segmenter_for
+from minisegnet_core.evaluation.job import (
+    BagJob,
+    DatasetJob,
+    FilesJob,
+    Outputs,
+    model_facts,
+    open_executor,
+    run_jobs,
+    segmenter_for,
+)
 from minisegnet_core.evaluation.plan import file_names, plan_bags
 from minisegnet_core.evaluation.run import EvaluationOptions
 from minisegnet_core.evaluation.scoring.frames_file import write_frames
@@ -97,3 +107,9 @@ def test_the_parts_of_a_data_set_contain_each_sample_once(shapes_dataset):
     dataset = open_dataset(shapes_dataset)
     parts = [DatasetSource(dataset, 'train', dataset.classes, (k, 3)) for k in range(3)]
     assert [[f.index for f in part] for part in parts] == [[0, 1], [2, 3, 4], [5, 6, 7]]
+
+
+def test_jobs_survive_the_way_to_another_process(tmp_path):
+    part = BagPart(tmp_path / 'a.bag', '/x')
+    for job in (DatasetJob(tmp_path, 'val', (1, 3)), FilesJob(tmp_path), BagJob(part, outputs=Outputs(worst=2))):
+        assert pickle.loads(pickle.dumps(job)) == job and hash(job)

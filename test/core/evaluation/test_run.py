@@ -128,9 +128,9 @@ def test_the_bag_of_results_keeps_stamps_and_reception_times(evaluated_bag):
         stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
         assert (stamp, received, message.header.frame_id) == (BASE + index * STEP,) * 2 + ('camera',)
         assert (message.width, message.height, message.encoding) == (32, 24, 'mono8')
-    picture = cv2.imdecode(color.data, cv2.IMREAD_COLOR)
+    image = cv2.imdecode(color.data, cv2.IMREAD_COLOR)
     palette = np.array([(0, 0, 0), (255, 64, 0), (255, 255, 255), (0, 160, 0)])[:, ::-1]
-    np.testing.assert_array_equal(picture[::4, ::4], palette[messages[0][1].data.reshape(24, 32)])
+    np.testing.assert_array_equal(image[::4, ::4], palette[messages[0][1].data.reshape(24, 32)])
 
 
 def test_the_overlay_video_has_every_frame(evaluated_bag):

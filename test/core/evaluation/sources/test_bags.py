@@ -84,7 +84,7 @@ def test_a_missing_topic_is_reported_with_the_topics_of_the_bag(tmp_path):
         evaluated(path, BagSelection(ball_topic=LABELS))
 
 
-def test_topics_without_pictures_are_left_out_and_named(tmp_path):
+def test_topics_without_colour_or_grey_images_are_left_out_and_named(tmp_path):
     with BagMaker(tmp_path, 'mcap') as bag:
         bag.image(np.zeros((8, 16), np.uint8), BASE, BASE, '16UC1', '/depth')
         bag.image(image_of(labels_of(0)), BASE, BASE, topic=IMAGES)
@@ -95,7 +95,7 @@ def test_topics_without_pictures_are_left_out_and_named(tmp_path):
         "left out: cannot segment encoding '16UC1'" in problems.sentences()[0] and '/depth' in problems.sentences()[0]
     )
     assert choose_topics(bag.path, BagSelection(topics=('nothing', 'depth')), Problems()) == ['/depth']
-    with pytest.raises(SourceError, match=r"no pictures: .*'16UC1'"):
+    with pytest.raises(SourceError, match=r"no colour or grey images: .*'16UC1'"):
         with BagMaker(tmp_path / 'b', 'mcap') as other:
             other.image(np.zeros((8, 16), np.uint8), BASE, BASE, '16UC1', '/depth')
         choose_topics(other.path, BagSelection(), Problems())
