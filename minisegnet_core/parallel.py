@@ -6,14 +6,19 @@ of items in memory, keeps their order, and ends its threads when the caller stop
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import queue
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Generic, TypeVar
 
+from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.processor import available_cores
 
 Item = TypeVar('Item')
@@ -27,6 +32,12 @@ DEPTH = 4
 
 ITEMS_PER_CORE = 4
 """Items in flight for each core in :func:`map_in_threads`."""
+
+ITEMS_PER_WORKER = 4
+"""Items that :func:`map_in_processes` holds for each worker."""
+
+THREAD_VARIABLES = ('OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS', 'MKL_NUM_THREADS')
+"""Environment variables by which numeric libraries choose their number of threads."""
 
 POLL_SECONDS = 0.1
 """Seconds after which a blocked thread checks whether it should end."""
@@ -122,6 +133,53 @@ def map_with_progress(
             yield next(results)
     finally:
         results.close()
+
+
+def map_in_processes(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int
+) -> Generator[tuple[Item, Result], None, None]:
+    """Yield each item with ``function(item)``, in order, from ``workers`` processes with one thread each.
+
+    One worker, or one item, is computed in this process. Close the generator (``contextlib.closing``) to end the
+    processes early. Ctrl-C reaches this process only.
+
+    Args:
+        function: can be pickled, as its results and the items can.
+
+    Raises:
+        ConfigurationError: the processes ended early, for example because they import a script without a main guard.
+    """
+    if workers <= 1 or len(items) < 2:
+        import cv2
+
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        try:
+            for item in items:
+                yield item, function(item)
+        finally:
+            cv2.setNumThreads(threads)
+        return
+    for name in THREAD_VARIABLES:
+        os.environ.setdefault(name, '1')  # before the processes import their libraries
+    workers = min(workers, len(items))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context('spawn'), initializer=_start_worker)
+    try:
+        yield from bounded_map(pool, function, items, ITEMS_PER_WORKER * workers)
+    except BrokenProcessPool as error:
+        raise ConfigurationError(
+            f'the {workers} worker processes ended early; in a script, put the work under '
+            "`if __name__ == '__main__':`, since each worker imports the script; if memory ran out, use fewer workers"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    import cv2
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what to do
+    cv2.setNumThreads(1)
 
 
 class BackgroundWriter(Generic[Item]):

@@ -3,11 +3,20 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
+import cv2
 import pytest
 
 from minisegnet_core.errors import SourceError
-from minisegnet_core.parallel import BackgroundWriter, bounded_map, map_in_threads, map_with_progress, prefetch
+from minisegnet_core.parallel import (
+    BackgroundWriter,
+    bounded_map,
+    map_in_processes,
+    map_in_threads,
+    map_with_progress,
+    prefetch,
+)
 
 
 def test_items_come_in_order_and_few_are_produced_in_advance():
@@ -151,3 +160,16 @@ def test_a_failed_write_is_raised_and_nothing_is_written_after_it():
         for index in range(100):
             behind.put(index)
     assert written == [0, 1]
+
+
+def test_one_worker_computes_in_this_process_with_one_opencv_thread():
+    threads = cv2.getNumThreads()
+    with closing(map_in_processes(lambda _: cv2.getNumThreads(), [3, 1, 2], 1)) as results:
+        assert list(results) == [(3, 1), (1, 1), (2, 1)]
+    assert cv2.getNumThreads() == threads
+
+
+@pytest.mark.slow
+def test_processes_keep_the_order_of_the_items():
+    with closing(map_in_processes(abs, [-3, -1, -2, 5], 2)) as results:
+        assert list(results) == [(-3, 3), (-1, 1), (-2, 2), (5, 5)]

@@ -143,9 +143,7 @@ def test_near_frames_without_a_group_are_rejected_in_different_splits(tmp_path, 
     if good:
         opened_names(tmp_path)
     else:
-        with pytest.raises(
-            DatasetError, match=r'a \(train\) and b \(val\) are in different splits, less than 1 s'
-        ):
+        with pytest.raises(DatasetError, match=r'a \(train\) and b \(val\) are in different splits, less than 1 s'):
             opened_names(tmp_path)
 
 
