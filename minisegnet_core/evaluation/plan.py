@@ -59,7 +59,7 @@ def plan_source(path: Path, split: str = 'val', ground_truth: GroundTruthFiles |
     """
     ground_truth = ground_truth or GroundTruthFiles()
     if not path.exists():
-        raise SourceError(f'there is no {path}; give the folder of a data set or of images, a video or a bag')
+        raise SourceError(f'{path} does not exist; give the folder of a data set or of images, a video or a bag')
     if (path / 'dataset.yaml').is_file():
         if ground_truth != GroundTruthFiles():
             raise ConfigurationError(

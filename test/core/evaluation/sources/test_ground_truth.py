@@ -8,7 +8,7 @@ import pytest
 from rosbags.typesys import get_types_from_msg
 
 from minisegnet_core.classes import SOCCER
-from minisegnet_core.errors import SourceError
+from minisegnet_core.errors import DatasetError, SourceError
 from minisegnet_core.evaluation.sources.bags import BagPart, BagSelection, BagSource, ReadableBag
 from minisegnet_core.evaluation.sources.ground_truth import clean_labels
 from minisegnet_core.evaluation.sources.ground_truth_files import BallLines, GroundTruthFiles, LabelFolder, YoloBoxes
@@ -141,3 +141,16 @@ def test_balls_are_read_from_detections_of_their_class(tmp_path):
         bag.write('/balls', 'vision_msgs/msg/Detection2DArray', message, BASE)
     (ball,) = BallTopic(bag.path, '/balls').take(str(BASE), BASE, (64, 48), None, 1)
     assert (ball.x, ball.y, ball.radius, ball.visible) == (5.0, 6.0, 4.0, 1.0)
+
+
+def test_a_yolo_outline_is_a_ball_of_its_extent(tmp_path):
+    file = tmp_path / 'a.txt'
+    file.write_text('\ufeff0 0.25 0.5 0.5 0.75 0.75 0.5 0.5 0.25\n0 0.5 0.5 0.5 0.25 0.9\n', encoding='utf-8')
+    balls = YoloBoxes(tmp_path).take('a', None, (64, 32), None, 1)
+    assert [(ball.x, ball.y, ball.radius) for ball in balls] == [(31.5, 15.5, 12.0), (31.5, 15.5, 10.0)]
+
+
+def test_a_yolo_outline_with_a_missing_coordinate_is_an_error(tmp_path):
+    (tmp_path / 'a.txt').write_text('0 0.1 0.1 0.2 0.1 0.2 0.2 0.3\n')
+    with pytest.raises(DatasetError, match=r'a\.txt, line 1: .* must be a class number'):
+        YoloBoxes(tmp_path).take('a', None, (64, 32), None, 1)
