@@ -1,4 +1,4 @@
-"""What happens to an image before the network sees it; travels inside every model file."""
+"""Normalisation of an image before inference; every model file carries its values."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from minisegnet_core.errors import ModelError
 Pixels = TypeVar('Pixels')
 
 FORMAT = 'minisegnet/1'
-"""Name and version of the metadata's layout in model files; a reader refuses others."""
+"""Name and version of the metadata layout in model files; readers reject other versions."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Per-channel normalisation (x / 255 - mean) / std of RGB pixels 0..255. The default is ImageNet's."""
+    """Per-channel normalisation (x / 255 - mean) / std of RGB pixels 0..255. The defaults are ImageNet's values."""
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -32,11 +32,12 @@ class Preprocessing:
         return np.array(self.mean, np.float32) * 255, np.array(self.std, np.float32) * 255
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the form used in model files: ``{'mean': [r, g, b], 'std': [r, g, b]}``."""
         return {'mean': list(self.mean), 'std': list(self.std)}
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Preprocessing:
-        """Inverse of :meth:`to_dict`.
+        """Return the preprocessing of a mapping in the form of :meth:`to_dict`.
 
         Raises:
             ModelError: a value is missing or not three numbers, or a deviation is not positive.
@@ -46,7 +47,7 @@ class Preprocessing:
             if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
                 raise ValueError(f'mean {mean} and std {std} must be three numbers each, std positive')
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f'the model file has no usable preprocessing: {error}') from error
+            raise ModelError(f'the model file has no valid preprocessing ({error}); export the model again') from error
         return cls(mean, std)  # type: ignore[arg-type]
 
 

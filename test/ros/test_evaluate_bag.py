@@ -44,7 +44,7 @@ def bag(tmp_path) -> Path:
 def test_live_and_offline_agree_on_every_frame_both_answered(tmp_path, monkeypatch, capsys):
     """On a rendered walk, with the truth that was recorded beside the images."""
     bag = tmp_path / 'walk'
-    drawn = ['--sequence', '--count', '7', '--rate', '5', '--format', 'mcap', '--size', '160x128', '--workers', '1']
+    drawn = ['--sequence', '--count', '7', '--fps', '5', '--format', 'mcap', '--size', '160x128', '--workers', '1']
     assert synthesize([*drawn, '--output', str(bag)], 'synthesize') == 0
     monkeypatch.chdir(ROOT)
     rclpy.try_shutdown()  # the command makes a context of its own, in another domain
