@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from minisegnet_core.scenes import SceneConfig
+from minisegnet_core.scenes.config.scene import describe_settings
 from minisegnet_core.training.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -150,3 +151,10 @@ def test_the_reference_lists_every_setting_of(page, settings):
         return any('.'.join(parts[start:]) in documented for start in range(len(parts)))
 
     assert [name for name in _settings_of(settings) if not is_documented(name)] == []
+
+
+def test_the_reference_repeats_the_meaning_of_scene_settings():
+    documented = (ROOT / 'docs' / 'reference' / 'scenes.md').read_text(encoding='utf-8')
+    assert [
+        name for name, _, _, meaning in describe_settings(SceneConfig()) if f'| {meaning} |' not in documented
+    ] == []
