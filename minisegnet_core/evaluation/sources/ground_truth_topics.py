@@ -1,4 +1,4 @@
-"""Ground truth that was recorded in the bag itself: a topic of label images, a topic of balls, matched by stamp."""
+"""Ground truth recorded in the bag itself: a topic of label images and a topic of balls, matched by stamp."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.errors import DatasetError, SourceError
-from minisegnet_core.evaluation.sources.truth import Balls
+from minisegnet_core.evaluation.sources.ground_truth import Balls
 from minisegnet_core.frames.bag import BagImage, BagImages, open_bag
 
 POINT_TYPE = 'geometry_msgs/msg/PointStamped'
@@ -25,26 +25,28 @@ BALL_TYPES = (POINT_TYPE, DETECTIONS_TYPE)
 LOOK_AHEAD = 5_000_000_000
 """Nanoseconds by which labels may be recorded later than their image."""
 
-HIDDEN = 0.25
-"""Visible share given to balls that the labels show and the ball topic does not name: they count neither way."""
+UNNAMED_VISIBLE = 0.25
+"""Visible fraction assigned to balls that the labels show and the ball topic does not contain.
+
+It is below the minimum for scoring, so a prediction there is neither correct nor false."""
 
 
 def label_values(message: BagImage) -> NDArray[np.uint8]:
-    """(H, W) uint8 ids of a label message.
+    """Return the (H, W) uint8 ids of a label message.
 
     Raises:
-        DatasetError: it holds no 8-bit ids: another encoding, colours, or a lossy codec.
+        DatasetError: the message holds no 8-bit ids: another encoding, colours, or a lossy codec.
     """
     if message.compressed:
         data = np.frombuffer(message.data, np.uint8)
         if data[:2].tobytes() == b'\xff\xd8':
-            raise DatasetError('labels compressed as JPEG are no longer ids; record them raw or as PNG')
+            raise DatasetError('JPEG compression changes label ids; record labels raw or as PNG')
         labels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
         if labels is None or labels.ndim != 2 or labels.dtype != np.uint8:
-            raise DatasetError(f'compressed labels ({message.encoding}) are no PNG of one 8-bit channel')
+            raise DatasetError(f'compressed labels ({message.encoding}) must be a PNG with one 8-bit channel')
         return np.asarray(labels, np.uint8)
     if message.encoding not in ('mono8', '8UC1'):
-        raise DatasetError(f'labels of encoding {message.encoding!r} are no 8-bit class ids; mono8 or 8UC1 are')
+        raise DatasetError(f'labels have the encoding {message.encoding!r}; record 8-bit class ids as mono8 or 8UC1')
     data = np.frombuffer(message.data, np.uint8)
     if not message.width or message.step < message.width or data.size < message.step * message.height:
         raise DatasetError(f'labels are cut off: {data.size} bytes for {message.width}x{message.height}')
@@ -53,7 +55,7 @@ def label_values(message: BagImage) -> NDArray[np.uint8]:
 
 
 class LabelTopic:
-    """Labels of a topic, read along with the images; of equal stamps, the first labels go to the first image."""
+    """Labels of a topic, read in step with the images. Labels with equal stamps go to their images in order."""
 
     def __init__(self, path: Path, topic: str) -> None:
         self.where = f'topic {topic}'
@@ -76,7 +78,7 @@ class LabelTopic:
         return label_values(self._waiting[stamp].popleft())
 
     def _forget_before(self, received: int) -> None:
-        """Drops labels whose image will not come any more, so that they do not fill the memory."""
+        """Drop labels whose image cannot follow any more, so that they do not fill the memory."""
         for stamp in [s for s, queue in self._waiting.items() if not queue or queue[-1].received < received]:
             self._unused += [str(stamp)] * len(self._waiting.pop(stamp))
 
@@ -89,13 +91,13 @@ class LabelTopic:
 
 
 class BallTopic:
-    """Balls of a topic. An image without a message has no ball; PointStamped holds x, y and, as z, the radius (px).
-    Of equal stamps, the first message goes to the first image; if there are fewer messages than images, nobody knows
-    which one has no ball, so the last ones have no truth.
+    """Balls of a topic: PointStamped with x, y and, as z, the radius in pixels, or Detection2DArray.
 
-    A point is taken for the centroid of the ball's visible part. How much of it is visible is told from the labels,
-    where there are any. Several balls in a frame: PointStamped names one, and what else the labels show as ball counts
-    neither way.
+    An image without a message has no ball. Messages with equal stamps go to their images in order. If there are fewer
+    of them than images, it is unknown which image has no ball, so the last images have no ball annotation.
+
+    The point is the centroid of the ball's visible part. Its visible fraction is measured on the labels, if there are
+    any. PointStamped can name only one ball of an image; other balls in the labels are not scored.
 
     Raises:
         SourceError: the topic is missing or of another type.
@@ -108,18 +110,18 @@ class BallTopic:
         with open_bag(path) as reader:
             connections = [c for c in reader.connections if c.topic == topic]
             if not connections:
-                raise SourceError(f'bag {path} has no topic {topic}; there are: {_listed(reader)}')
+                raise SourceError(f'bag {path} has no topic {topic}; its topics are {_listed(reader)}')
             kind = connections[0].msgtype
             if kind not in BALL_TYPES:
                 raise SourceError(
-                    f'topic {topic} of bag {path} is {kind}; ball truth can be read from {" and ".join(BALL_TYPES)}'
+                    f'topic {topic} of bag {path} is {kind}; balls can be read from {" and ".join(BALL_TYPES)}'
                 )
             self._several = kind == DETECTIONS_TYPE
             for connection, _, raw in reader.messages(connections):
                 message: Any = reader.deserialize(raw, connection.msgtype)
                 stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-                found = list(_detections(message)) if self._several else [_point(message)]
-                self._left[stamp].append(found)
+                circles = list(_detections(message)) if self._several else [_point(message)]
+                self._left[stamp].append(circles)
 
     def take(
         self, name: str, stamp: int | None, size: tuple[int, int], labels: NDArray[np.uint8] | None, ball_id: int | None
@@ -146,6 +148,7 @@ def _point(message: Any) -> tuple[float, float, float]:
 
 
 def _detections(message: Any) -> Iterator[tuple[float, float, float]]:
+    """Yield x, y and radius of each detection whose class is the ball's, or that has no class."""
     for detection in message.detections:
         classes = {str(getattr(result.hypothesis, 'class_id', '')) for result in detection.results}
         if not classes or classes & {'ball', '1'}:
@@ -154,9 +157,10 @@ def _detections(message: Any) -> Iterator[tuple[float, float, float]]:
 
 
 def _visible(mask: NDArray[np.uint8], x: float, y: float, radius: float) -> float:
-    """Share of the ball's outline that the labels show as ball, 0..1.
+    """Return the fraction of the ball's outline that the labels show as ball, 0 to 1.
 
-    The visible centroid may be off the whole ball's centre by up to a radius, so two radii around it are looked at.
+    The visible centroid may be up to one radius from the centre of the whole ball, so the window around it reaches two
+    radii.
     """
     reach = 2 * max(radius, 1.0)
     left, top = max(math.floor(x - reach), 0), max(math.floor(y - reach), 0)
@@ -165,6 +169,7 @@ def _visible(mask: NDArray[np.uint8], x: float, y: float, radius: float) -> floa
 
 
 def _blobs(mask: NDArray[np.uint8]) -> Iterator[BallTruth]:
+    """Yield a ball, not to be scored, for each connected region of ball labels."""
     left, top, width, height = cv2.boundingRect(mask)
     if not width:
         return
@@ -174,7 +179,7 @@ def _blobs(mask: NDArray[np.uint8]) -> Iterator[BallTruth]:
         zip(centroids.tolist(), stats[:, cv2.CC_STAT_AREA].tolist(), strict=True), 1, count
     ):
         center_x, center_y = x + left, y + top
-        yield BallTruth(center_x, center_y, math.sqrt(area / math.pi), HIDDEN, center_x, center_y)
+        yield BallTruth(center_x, center_y, math.sqrt(area / math.pi), UNNAMED_VISIBLE, center_x, center_y)
 
 
 def _covers(ball: BallTruth, other: BallTruth) -> bool:

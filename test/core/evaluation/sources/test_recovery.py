@@ -1,4 +1,4 @@
-"""Bags that broke off, lost their index or were damaged, and evaluations that were stopped."""
+"""Bags that are cut off, have no index or are damaged, and evaluations that were interrupted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from minisegnet_core.classes import SOCCER
 from minisegnet_core.errors import SourceError
 from minisegnet_core.evaluation.scoring.pipeline import evaluate_source
 from minisegnet_core.evaluation.sources.bag_records import McapRecords
-from minisegnet_core.evaluation.sources.bags import BagPart, BagQuestion, BagSource, ReadableBag
+from minisegnet_core.evaluation.sources.bags import BagPart, BagSelection, BagSource, ReadableBag
 from minisegnet_core.evaluation.sources.recovery import is_cut_off
 from minisegnet_core.parallel import prefetch
 from support.bag_files import BASE, FORMATS, BagMaker
@@ -16,7 +16,7 @@ from support.recordings import IMAGES, evaluated, image_of, labels_of, make_bag,
 
 
 @pytest.mark.parametrize('kind', FORMATS)
-def test_what_can_be_read_of_a_cut_off_bag_is_evaluated(tmp_path, kind):
+def test_the_readable_part_of_a_cut_off_bag_is_evaluated(tmp_path, kind):
     bag = make_bag(tmp_path, kind, count=14)
     (path,) = [bag.path] if kind == 'ros1' else bag.path.glob('*.*3' if kind == 'sqlite3' else '*.mcap')
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.7)])
@@ -29,18 +29,18 @@ def test_what_can_be_read_of_a_cut_off_bag_is_evaluated(tmp_path, kind):
     assert 'bytes at its end are lost' in result.problems.sentences()[0]
 
 
-def test_of_a_cut_off_chunk_only_what_was_not_read_is_lost(tmp_path):
+def test_the_readable_part_of_a_cut_off_chunk_is_not_lost(tmp_path):
     bag = make_bag(tmp_path, 'mcap', count=14)
     (path,) = bag.path.glob('*.mcap')
     size = int(path.stat().st_size * 0.7)
     path.write_bytes(path.read_bytes()[:size])
     records = McapRecords(path)
     read = sum(len(message[-1]) for message in records)
-    assert 0 < records.lost_bytes < size - read, 'it said that nearly the whole file was'
+    assert 0 < records.lost_bytes < size - read, 'only the rest of the last chunk is lost'
 
 
-def test_bag_without_index_loses_nothing(tmp_path):
-    """A recorder that was killed: ROS 1 writes where the index stands only when it closes."""
+def test_a_bag_without_index_loses_nothing(tmp_path):
+    """A ROS 1 recorder writes the position of the index when it closes, so a killed one leaves none."""
     path = make_bag(tmp_path, 'ros1').path
     data = bytearray(path.read_bytes())
     at = data.index(b'index_pos=') + len(b'index_pos=')
@@ -52,7 +52,7 @@ def test_bag_without_index_loses_nothing(tmp_path):
     assert 'nothing is lost' in result.problems.sentences()[0]
 
 
-def test_nothing_readable_is_an_error(tmp_path):
+def test_a_bag_without_readable_messages_is_an_error(tmp_path):
     path = tmp_path / 'x.mcap'
     path.write_bytes(b'\x89MCAP0\r\n')
     with pytest.raises(SourceError, match='nothing can be read of bag'):
@@ -61,7 +61,7 @@ def test_nothing_readable_is_an_error(tmp_path):
         ReadableBag(tmp_path / 'gone.bag')
 
 
-def test_errors_of_the_thread_ahead_reach_the_caller_and_it_can_be_left():
+def test_prefetching_passes_errors_on_and_can_be_closed_early():
     def items():
         yield 1
         raise SourceError('broken')
@@ -75,7 +75,7 @@ def test_errors_of_the_thread_ahead_reach_the_caller_and_it_can_be_left():
     endless.close()
 
 
-def test_ctrl_c_keeps_the_frames_so_far(tmp_path):
+def test_ctrl_c_keeps_the_frames_before(tmp_path):
     def interrupted(frame):
         if frame.index == 3:
             raise KeyboardInterrupt
@@ -83,13 +83,13 @@ def test_ctrl_c_keeps_the_frames_so_far(tmp_path):
 
     path = make_bag(tmp_path).path
     with ReadableBag(path) as bag:
-        result = evaluate_source(BagSource(bag, BagPart(path, IMAGES), BagQuestion(), SOCCER), interrupted, SOCCER)
+        result = evaluate_source(BagSource(bag, BagPart(path, IMAGES), BagSelection(), SOCCER), interrupted, SOCCER)
     assert result.interrupted and [score.index for score in result.scores] == [0, 1, 2]
 
 
 @pytest.mark.parametrize('how', ['bz2', 'lz4', 'chunks', 'messages'])
-def test_compressed_bags_are_recovered_too(tmp_path, how):
-    """Cut off in the last bytes, the index: no image is lost, whatever chunks or messages are compressed with."""
+def test_compressed_bags_are_recovered(tmp_path, how):
+    """Cut off within the index: no image is lost, whatever compresses the chunks or messages."""
     from rosbags.rosbag1 import Writer as Writer1
     from rosbags.rosbag2 import CompressionFormat, CompressionMode
 
@@ -110,14 +110,14 @@ def test_compressed_bags_are_recovered_too(tmp_path, how):
     assert [score.stamp for score in result.scores] == [BASE + index for index in range(4)]
 
 
-def test_bag_damaged_in_the_middle_is_evaluated_up_to_there(tmp_path):
+def test_a_damaged_bag_is_evaluated_up_to_the_damage(tmp_path):
     with BagMaker(tmp_path, 'ros1') as bag:
         bag.writer.chunk_threshold = 20_000
         for index in range(12):
             bag.image(image_of(labels_of(index)), BASE + index, BASE + index, topic=IMAGES)
     data = bytearray(bag.path.read_bytes())
     at = data.index((BASE + 8 - 10**9 * (BASE // 10**9)).to_bytes(4, 'little') + b'\x06\x00\x00\x00camera')
-    data[at + 4 : at + 8] = b'\xff' * 4  # the length of its frame's name
+    data[at + 4 : at + 8] = b'\xff' * 4  # the length of its frame_id
     bag.path.write_bytes(data)
     result = evaluated(bag.path)
     assert [score.index for score in result.scores] == list(range(8))
