@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from importlib import import_module
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from minisegnet_core.scenes import SceneConfig
+from minisegnet_core.scenes.config.scene import describe_settings
 from minisegnet_core.training.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -113,17 +115,43 @@ def test_every_page_of_the_documentation_is_linked():
 
 COMMANDS = {entry.name: entry.module for entry in entry_points(group='minisegnet.commands')}
 SETTINGS_OF_TRAINING = ('train', 'lr-range-test')
+TORCHRUN = {'nproc-per-node', 'no-python'}
+"""Options of another program that the help of `train` mentions."""
+
+
+def _parser_of(name: str) -> Any:
+    if COMMANDS[name].startswith('minisegnet_ros'):
+        pytest.importorskip('rclpy', reason='the command is a ROS program', exc_type=ImportError)
+    return import_module(COMMANDS[name]).make_parser(f'minisegnet {name}')
+
+
+def _command_lines(page: Path) -> list[list[str]]:
+    """Return the words after `minisegnet` of each command line in a page's code blocks that has no ellipsis."""
+    text = page.read_text(encoding='utf-8')
+    blocks = re.findall(r'^```bash\n(.*?)^```', text, re.MULTILINE | re.DOTALL) + re.findall(
+        r'(?:^ {4}.*\n)+', text, re.MULTILINE
+    )
+    lines = re.sub(r'\\\n\s*', ' ', '\n'.join(blocks)).splitlines()
+    commands = [line.strip() for line in lines if line.strip().startswith('minisegnet ') and '...' not in line]
+    return [shlex.split(line, comments=True)[1:] for line in commands]
+
+
+@every_page
+def test_command_lines_parse(page):
+    for name, *arguments in _command_lines(page):
+        if name in COMMANDS:
+            _parser_of(name).parse_args(arguments)
+        else:
+            assert name in ('--help', '--version', 'COMMAND')
 
 
 @pytest.mark.parametrize('name', sorted(COMMANDS))
 def test_the_reference_lists_every_option_of(name):
-    if COMMANDS[name].startswith('minisegnet_ros'):
-        pytest.importorskip('rclpy', reason='the command is a ROS program', exc_type=ImportError)
-    parser = import_module(COMMANDS[name]).make_parser(f'minisegnet {name}')
+    parser = _parser_of(name)
     documented = (ROOT / 'docs' / 'reference' / 'commands.md').read_text(encoding='utf-8')
     assert re.search(rf'^## .*\b{name}\b', documented, re.MULTILINE)
     settings = {setting.replace('_', '-') for setting in _settings_of(TrainConfig())}
-    options = {option.removeprefix('--') for option in parser.option_names()} - {'help'}
+    options = {option.removeprefix('--') for option in parser.option_names()} - {'help'} - TORCHRUN
     if name in SETTINGS_OF_TRAINING:
         options = {option for option in options if option.removeprefix('no-') not in settings and '.' not in option}
     assert sorted(option for option in options if f'`--{option}' not in documented) == []
@@ -150,3 +178,10 @@ def test_the_reference_lists_every_setting_of(page, settings):
         return any('.'.join(parts[start:]) in documented for start in range(len(parts)))
 
     assert [name for name in _settings_of(settings) if not is_documented(name)] == []
+
+
+def test_the_reference_repeats_the_meaning_of_scene_settings():
+    documented = (ROOT / 'docs' / 'reference' / 'scenes.md').read_text(encoding='utf-8')
+    assert [
+        name for name, _, _, meaning in describe_settings(SceneConfig()) if f'| {meaning} |' not in documented
+    ] == []
