@@ -14,7 +14,6 @@ from minisegnet_core.classes import ClassSet
 from minisegnet_core.errors import ConfigurationError, SourceError, listed
 from minisegnet_core.evaluation.job import Job, JobResult, Outputs, Runner, open_executor, run_jobs, segmenter_for
 from minisegnet_core.evaluation.plan import Plan, plan_source, processes
-from minisegnet_core.evaluation.report.html import html_page
 from minisegnet_core.evaluation.report.panels import panels
 from minisegnet_core.evaluation.report.values import Values, csv_text, lookup, report_values
 from minisegnet_core.evaluation.scoring.evaluation import Evaluation
@@ -323,6 +322,8 @@ def write_report(values: Values, evaluation: Evaluation, folder: Path, failed: S
     folder.mkdir(parents=True, exist_ok=True)
     write_text_atomically(folder / REPORT_FILE, json.dumps(values, indent=2, allow_nan=False) + '\n')
     write_text_atomically(folder / 'report.csv', csv_text(values))
+    from minisegnet_core.evaluation.report.html import html_page  # needs jinja2, which --help must not
+
     write_text_atomically(folder / 'report.html', html_page(values, evaluation, failed))
     write_frames(evaluation.scores, folder / FRAMES_FILE)
     cells, captions, columns = [], [], 1
