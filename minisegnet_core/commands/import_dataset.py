@@ -120,7 +120,7 @@ def _open(source: SourceOptions) -> Importer:
 def _hardest(source: SourceOptions) -> tuple[str, ...] | None:
     if source.evaluation is None:
         return None
-    from minisegnet_core.evaluation.scoring.hardest import hardest  # the packages of evaluation load slowly
+    from minisegnet_core.evaluation.scoring.frames_file import hardest  # the packages of evaluation load slowly
 
     return hardest(source.evaluation, source.hardest)
 

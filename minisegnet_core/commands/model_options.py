@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from dataclasses import fields
-from typing import Any
 
 from minisegnet_core.commands.parser import choice, integer, number
 from minisegnet_core.inference.engines.base import AUTO, DEVICES, PRECISIONS
 from minisegnet_core.inference.engines.registry import ENGINES, MODEL_SUFFIXES
-from minisegnet_core.inference.segmenter import Segmenter, SegmenterConfig
+from minisegnet_core.inference.segmenter import SegmenterConfig
 
 DEFAULTS = SegmenterConfig()
 
@@ -74,12 +73,3 @@ def segmenter_config(values: Namespace) -> SegmenterConfig:
         ConfigurationError: a value is unknown or out of range.
     """
     return SegmenterConfig(**{field.name: getattr(values, field.name) for field in fields(SegmenterConfig)})
-
-
-# Former names, until the evaluation commands have changed.
-add_model_arguments = add_model_options
-
-
-def segmenter_of(arguments: Any) -> Segmenter:
-    """Open the model of :func:`segmenter_config`."""
-    return Segmenter.from_config(segmenter_config(arguments))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -25,16 +26,30 @@ def progress(description: str, unit: str, total: int | None = None) -> Callable[
     """
 
     def wrap(items: Iterable[Item]) -> Iterator[Item]:
-        if sys.stderr.isatty():
-            yield from tqdm(items, desc=description, unit=unit, total=total, leave=False)
-            return
         count = total if total is not None else len(items) if isinstance(items, Sized) else None
-        of_all = '' if count is None else f' of {count}'
-        due = time.monotonic() + LINE_SECONDS
-        for done, item in enumerate(items):
-            if done and time.monotonic() >= due:
-                print(f'{description}: {done}{of_all} {unit}s', file=sys.stderr, flush=True)
-                due = time.monotonic() + LINE_SECONDS
-            yield item
+        with counter(description, unit, count) as advance:
+            for item in items:
+                yield item
+                advance(1)
 
     return wrap
+
+
+@contextmanager
+def counter(description: str, unit: str, total: int | None) -> Iterator[Callable[[int], object]]:
+    """Yield a function that adds to the number of items that are done. Arguments as for :func:`progress`."""
+    if sys.stderr.isatty():
+        with tqdm(desc=description, unit=unit, total=total, leave=False) as bar:
+            yield bar.update
+        return
+    of_all = '' if total is None else f' of {total}'
+    done, due = 0, time.monotonic() + LINE_SECONDS
+
+    def advance(count: int) -> None:
+        nonlocal done, due
+        done += count
+        if time.monotonic() >= due:
+            print(f'{description}: {done}{of_all} {unit}s', file=sys.stderr, flush=True)
+            due = time.monotonic() + LINE_SECONDS
+
+    yield advance

@@ -5,26 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.classes import ClassSet
 from minisegnet_core.data.reduction import reduce_labels
-from minisegnet_core.inference.segmenter import Segmentation
+from minisegnet_core.inference.segmenter import ImageSegmenter
 from minisegnet_core.metrics import ConfusionMatrix
 
 LabelledPair = tuple[NDArray[np.uint8], 'NDArray[np.uint8] | None']
 """Image, (H, W, 3) uint8 RGB, and its labels, (H, W) uint8 ids with 255 = ignore, or None without ground truth."""
-
-
-class Runner(Protocol):
-    """A :class:`~minisegnet_core.inference.segmenter.Segmenter` or a substitute."""
-
-    classes: ClassSet
-
-    def run(self, image: NDArray[np.uint8]) -> Segmentation: ...
 
 
 @dataclass(frozen=True)
@@ -54,7 +44,7 @@ class Agreement:
         return self.reference_mean_iou - self.mean_iou
 
 
-def compare(reference: Runner, candidate: Runner, pairs: Iterable[LabelledPair]) -> Agreement:
+def compare(reference: ImageSegmenter, candidate: ImageSegmenter, pairs: Iterable[LabelledPair]) -> Agreement:
     """Run both on all images and compare their results. IoU is computed on the label grid.
 
     Raises:

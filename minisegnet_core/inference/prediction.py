@@ -9,30 +9,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minisegnet_core.classes import ClassSet
 from minisegnet_core.errors import ImageError
 from minisegnet_core.frames import Frame, FrameSource
 from minisegnet_core.imaging import write_image
-from minisegnet_core.inference.segmenter import Segmentation
+from minisegnet_core.inference.segmenter import ImageSegmenter, Segmentation
 from minisegnet_core.parallel import BackgroundWriter, prefetch
 from minisegnet_core.video import VideoWriter
 from minisegnet_core.visualization import draw_overlay, enlarge_labels
 
 OVERLAY_FPS = 10.0
 """Frames per second of the overlay video."""
-
-
-class FrameSegmenter(Protocol):
-    """A :class:`~minisegnet_core.inference.segmenter.Segmenter` or a substitute."""
-
-    classes: ClassSet
-
-    def run(self, image: NDArray[np.uint8]) -> Segmentation: ...
 
 
 @dataclass(frozen=True)
@@ -56,7 +47,7 @@ class PredictionSummary:
 
 def predict_frames(
     frames: FrameSource,
-    segmenter: FrameSegmenter,
+    segmenter: ImageSegmenter,
     output: Path,
     *,
     full_size: bool = False,

@@ -12,12 +12,13 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.ball import MINIMUM_CONFIDENCE, Ball, find_balls, relabel_stray_balls
-from minisegnet_core.classes import BALL
+from minisegnet_core.classes import BALL, ClassSet
 from minisegnet_core.encodings import Order
 from minisegnet_core.errors import ConfigurationError, ImageError
 from minisegnet_core.geometry import MINIMUM_NETWORK_SIZE, label_size, parse_network_size, resample_to_label_grid
@@ -101,6 +102,14 @@ class Segmentation:
     def ball(self) -> Ball | None:
         """The most confident ball, or None."""
         return self.balls[0] if self.balls else None
+
+
+class ImageSegmenter(Protocol):
+    """The part of :class:`Segmenter` that comparisons and predictions need, for substitutes."""
+
+    classes: ClassSet
+
+    def run(self, image: NDArray[np.uint8]) -> Segmentation: ...
 
 
 class Segmenter:

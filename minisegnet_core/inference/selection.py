@@ -49,7 +49,7 @@ class Selection:
     Attributes:
         engine: the open engine.
         path: its model file.
-        reasons: one sentence for each candidate that was skipped, in the order in which they were tried.
+        reasons: why other candidates were skipped, in the order in which they were tried.
     """
 
     engine: Engine
@@ -120,7 +120,9 @@ def open_model(
         path, entry = Path(candidate.file), ENGINES[candidate.engine]
         label = f'{entry.name} with {path.name}'
         if not entry.is_installed():
-            reasons.append(f'{label}: not installed (pip install {entry.package})')
+            reason = f'{entry.name}: not installed (pip install {entry.package})'
+            if reason not in reasons:  # once, although the engine may read several of the files
+                reasons.append(reason)
             continue
         try:
             opened = entry.open(path, threads or default_threads(), wanted_precision, wanted_device)
