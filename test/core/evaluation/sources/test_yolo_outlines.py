@@ -4,7 +4,7 @@ import pytest
 
 from minisegnet_core.classes import SOCCER
 from minisegnet_core.errors import DatasetError
-from minisegnet_core.evaluation.sources.truth import YoloBoxes
+from minisegnet_core.evaluation.sources.ground_truth_files import YoloBoxes
 
 BALL = SOCCER.id_of('ball')
 
