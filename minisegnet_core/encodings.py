@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.errors import EncodingError, ImageError, shortened
+from minisegnet_core.errors import EncodingError, ImageError, listed, shortened
 
 Order = Literal['rgb', 'bgr']
 
@@ -127,7 +127,7 @@ def decode_image(
         if encoding in _NOT_IMAGES:
             raise EncodingError(f'cannot segment encoding {encoding!r}: {_NOT_IMAGES[encoding]}')
         raise EncodingError(
-            f'unknown image encoding {shortened(repr(encoding))}; supported are {", ".join(SUPPORTED_ENCODINGS)}'
+            f'unknown image encoding {shortened(repr(encoding))}; supported are {listed(SUPPORTED_ENCODINGS, 20)}'
         )
     if layout.even and (width % 2 or (layout.planar and height % 2)):
         raise ImageError(f'encoding {encoding} needs an even size, but the image has {width}x{height} pixels')

@@ -81,7 +81,7 @@ def resample_to_label_grid(
     """Resample class probabilities from the network's grid to the label grid of the received image, bilinearly.
 
     Resample before argmax, never after. A network pixel u' covers the block centred at 4u' + 1.5 of the *resized*
-    image. So label pixel u lies at u' = (u + 1/2) * network / image - 1/2, for sizes that are no multiples of four too.
+    image. So label pixel u lies at u' = (u + 1/2) * network / image - 1/2, whatever the sizes are.
 
     Args:
         probabilities: (C, h', w') float32.

@@ -22,11 +22,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tqdm import tqdm
-
 from minisegnet_core.classes import BALL, ClassSet
 from minisegnet_core.cli import command
+from minisegnet_core.commands.model_options import add_model_options, segmenter_config
 from minisegnet_core.commands.parser import CommandParser, choice, fraction, integer, number, path
+from minisegnet_core.commands.progress import progress
 from minisegnet_core.data.dataset import read_classes
 from minisegnet_core.data.importers.boxes import BoxedImages, BoxOptions
 from minisegnet_core.data.importers.coco import Coco
@@ -39,6 +39,7 @@ from minisegnet_core.data.importers.torso21 import Torso21
 from minisegnet_core.data.importing import IMAGE_FORMATS, ImportOptions, ImportReport, SplitRule, import_images
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.frames import open_frames
+from minisegnet_core.inference.segmenter import Segmenter, SegmenterConfig
 
 FORMATS = ('masks', 'seglight', 'coco', 'torso21', 'boxes', 'frames', 'minisegnet')
 FORMATS_WITH_CLASSES = ('masks', 'seglight', 'coco')
@@ -61,7 +62,7 @@ class SourceOptions:
         topic: image topic of a bag, or None.
         selection: which frames are taken.
         min_label_confidence: probability from which a model's label is kept.
-        model, network_size: the model that labels frames and images with boxes.
+        model: the model that labels frames and images with boxes.
         hardest: number of images to take, with ``evaluation``; 0 takes all.
         evaluation: output folder of `minisegnet evaluate`, or None.
     """
@@ -77,8 +78,7 @@ class SourceOptions:
     topic: str | None = None
     selection: FrameSelection = field(default_factory=FrameSelection)
     min_label_confidence: float = 0.8
-    model: str = ''
-    network_size: str = 'native'
+    model: SegmenterConfig = field(default_factory=SegmenterConfig)
     hardest: int = 0
     evaluation: Path | None = None
 
@@ -127,9 +127,7 @@ def _hardest(source: SourceOptions) -> tuple[str, ...] | None:
 
 def _labelled_by_model(source: SourceOptions) -> Importer:
     frames = open_frames(source.path, source.topic) if source.format == 'frames' else None
-    from minisegnet_core.inference.segmenter import Segmenter  # the packages of the engines load slowly
-
-    segmenter = Segmenter(source.model, network_size=source.network_size)
+    segmenter = Segmenter.from_config(source.model)
     if frames is None:
         categories = {_category_number(text): name for text, name in source.categories.items()} or {0: BALL}
         options = BoxOptions(categories, source.min_label_confidence, source.masks.max_side)
@@ -163,8 +161,7 @@ def _empty_validation_hint(report: ImportReport, source_format: str) -> str:
 
 
 def _progress(results: Iterator[tuple[Entry, Content]], total: int) -> Iterable[tuple[Entry, Content]]:
-    shown: Iterable[tuple[Entry, Content]] = tqdm(results, desc='import', unit='image', total=total)
-    return shown
+    return progress('import', 'image', total)(results)
 
 
 def _parse(argv: Sequence[str], prog: str) -> tuple[SourceOptions, ImportOptions]:
@@ -187,8 +184,7 @@ def _parse(argv: Sequence[str], prog: str) -> tuple[SourceOptions, ImportOptions
         topic=arguments.topic,
         selection=FrameSelection(arguments.every, arguments.fps, arguments.min_change, arguments.group_seconds),
         min_label_confidence=arguments.min_label_confidence,
-        model=arguments.model,
-        network_size=arguments.network_size,
+        model=segmenter_config(arguments),
         hardest=arguments.hardest,
         evaluation=arguments.evaluation,
     )
@@ -252,7 +248,8 @@ def make_parser(prog: str) -> CommandParser:
     add('--label-tools', type=path, metavar='DIR', help='also write the labels for CVAT and as COCO into this folder')
     _add_split_options(parser)
     _add_label_options(parser)
-    _add_model_options(parser)
+    _add_selection_options(parser)
+    add_model_options(parser)
     return parser
 
 
@@ -326,7 +323,7 @@ def _add_label_options(parser: CommandParser) -> None:
     )
 
 
-def _add_model_options(parser: CommandParser) -> None:
+def _add_selection_options(parser: CommandParser) -> None:
     add = parser.add_argument_group('frames').add_argument
     add('--topic', help='image topic of a bag (default: the only one)')
     add('--every', type=integer(1), default=1, metavar='N', help='take every n-th frame')
@@ -345,15 +342,13 @@ def _add_model_options(parser: CommandParser) -> None:
         metavar='S',
         help='length of a group in seconds; 0 makes the source one group',
     )
-    add = parser.add_argument_group('frames and boxes').add_argument
-    add('--model', default='', help='model file, or name of a shipped model (default: the fastest one here)')
-    add('--network-size', default='native', metavar='SIZE', help='size of the network: native, half or WIDTHxHEIGHT')
+    add = parser.add_argument_group('boxes').add_argument
     add(
         '--min-label-confidence',
         type=fraction,
         default=0.8,
         metavar='P',
-        help="boxes: probability from which the model's label is kept; others are ignored",
+        help="probability from which the model's label is kept; other pixels are ignored",
     )
     add = parser.add_argument_group('minisegnet').add_argument
     add(

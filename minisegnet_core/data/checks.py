@@ -71,7 +71,7 @@ def check_dataset(
 
 
 def never_shown(train: Sequence[str], val: Sequence[str] = ()) -> list[str]:
-    """Return a warning for each split whose labels never show some classes; this may be intended, so it is no error.
+    """Return a warning for each split whose labels never show some classes, which may be intended.
 
     Args:
         train, val: classes of each split, as :func:`check_dataset` returns them.

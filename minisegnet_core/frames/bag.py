@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minisegnet_core.encodings import Pixels, decode_compressed, decode_image
-from minisegnet_core.errors import DamagedBagError, ImageError, SourceError, shortened
+from minisegnet_core.errors import DamagedBagError, ImageError, SourceError, listed, shortened
 from minisegnet_core.files import natural_key
 from minisegnet_core.frames import STORAGE_SUFFIXES
 from minisegnet_core.frames.frame import Frame, UniqueNames
@@ -25,6 +25,9 @@ except ImportError as error:
 
 RAW_TYPE = 'sensor_msgs/msg/Image'
 COMPRESSED_TYPE = 'sensor_msgs/msg/CompressedImage'
+
+MAX_TOPICS = 8
+"""Number of topics that one message lists."""
 
 
 @dataclass(frozen=True)
@@ -170,21 +173,22 @@ def _is_image(connection: Connection) -> bool:
 
 def _choose(path: Path, topic: str | None, types: dict[str, str], counts: dict[str, int], others: int) -> str:
     """Return the requested topic, or the only one with images."""
-    listed = ', '.join(f'{name} ({types[name].rsplit("/", 1)[-1]}, {counts[name]} messages)' for name in sorted(types))
+    topics = [f'{name} ({types[name].rsplit("/", 1)[-1]}, {counts[name]} messages)' for name in sorted(types)]
+    shown = listed(topics, MAX_TOPICS)
     if not types:
         raise SourceError(f'bag {path} holds no images: none of its {others} topics is an Image or CompressedImage')
     if topic is None:
         filled = [name for name in types if counts[name]]
         if len(filled) > 1:
-            raise SourceError(f'bag {path} has several image topics; choose one with --topic: {listed}')
+            raise SourceError(f'bag {path} has several image topics; choose one with --topic: {shown}')
         if not filled:
-            raise SourceError(f'bag {path} holds no images: its image topics are empty: {listed}')
+            raise SourceError(f'bag {path} holds no images: its image topics are empty: {shown}')
         return filled[0]
     name = topic if topic.startswith('/') else f'/{topic}'
     if name not in types:
-        raise SourceError(f'bag {path} has no image topic {topic}; there are: {listed}')
+        raise SourceError(f'bag {path} has no image topic {topic}; there are: {shown}')
     if not counts[name]:
-        raise SourceError(f'topic {topic} of bag {path} holds no messages; there are: {listed}')
+        raise SourceError(f'topic {topic} of bag {path} holds no messages; there are: {shown}')
     return name
 
 

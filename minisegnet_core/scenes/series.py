@@ -189,8 +189,8 @@ def write_dataset(
                 if index in rendered:
                     balls, camera = rendered[index]
                 elif name in finished:
-                    balls = tuple(BallTruth(**ball) for ball in finished[name]['balls'])
-                    camera = finished[name]['camera']
+                    balls = finished[name].balls or ()
+                    camera = finished[name].entry['camera']
                 else:
                     continue
                 writer.add(

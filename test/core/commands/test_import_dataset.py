@@ -216,15 +216,17 @@ def test_frames_are_labelled_by_the_model_and_return_corrected(run, tmp_path, mo
     class Segmenter:
         classes = SOCCER
 
-        def __init__(self, model, network_size):
-            assert (model, network_size) == ('chosen.onnx', 'half')
+        @classmethod
+        def from_config(cls, config):
+            assert (config.model, config.network_size) == ('chosen.onnx', 'half')
+            return cls()
 
         def run(self, image):
             label_image = np.full((image.shape[0] // 4, image.shape[1] // 4), 3, np.uint8)
             label_image[3:5, 4:6] = 1
             return type('Segmentation', (), {'label_image': label_image})
 
-    monkeypatch.setattr('minisegnet_core.inference.segmenter.Segmenter', Segmenter)
+    monkeypatch.setattr('minisegnet_core.commands.import_dataset.Segmenter', Segmenter)
     (tmp_path / 'photos').mkdir()
     for index in range(3):
         write_image(tmp_path / f'photos/{index}.jpg', np.full((48, 64, 3), 60 * index, np.uint8))
