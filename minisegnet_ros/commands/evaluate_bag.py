@@ -1,4 +1,4 @@
-"""Evaluate a model on ROS bags: accuracy if there is ground truth, and always latency, ball track and flicker.
+"""Evaluate a model on ROS bags: accuracy against ground truth, latency, ball track, flicker.
 
     minisegnet evaluate-bag match.mcap --output evaluated
     minisegnet evaluate-bag bags/*.mcap --topic /camera/image_raw --balls boxes --output evaluated --workers 2
