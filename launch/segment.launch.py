@@ -12,8 +12,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
-from minisegnet_ros.environment import large_images_environment
-from minisegnet_ros.environment import SWITCH, TRUE
+from minisegnet_ros.environment import SWITCH, TRUE, large_images_environment
 
 PACKAGE = 'minisegnet_ros'
 

@@ -126,7 +126,7 @@ def open_bag(path: Path | None, topic: str | None, output: Path) -> BagImages:
 
 def render_bag(folder: Path) -> Path:
     """Render a short walk over a field as a bag, always the same one, and return its folder; replace an older bag."""
-    series = Series(SceneConfig.from_preset('humanoid'), SCENE_SEED, SCENE_FRAMES, sequence=True, rate=SCENE_FPS)
+    series = Series(SceneConfig.from_preset('humanoid'), SCENE_SEED, SCENE_FRAMES, sequence=True, fps=SCENE_FPS)
     for old in (folder, folder.with_name(folder.name + '.parts')):
         shutil.rmtree(old, ignore_errors=True)
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from minisegnet_core.checkpoint import load_checkpoint, record_from_metadata
 from minisegnet_core.classes import SOCCER
 from minisegnet_core.data.dataset import Dataset, Sample
-from minisegnet_core.data.statistics import class_shares
+from minisegnet_core.data.reduction import class_fractions
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.model import MiniSegNet
 from minisegnet_core.preprocessing import Preprocessing
@@ -143,7 +143,7 @@ class Setup:
         if given == 'auto':
             # One process reads all labels, the others take its word.
             here = self.fabric.is_global_zero
-            shares = class_shares(self.train_samples, self.classes, self.progress).tolist() if here else []
+            shares = class_fractions(self.train_samples, self.classes, self.progress).tolist() if here else []
             given = weights_from_shares(gather(self.fabric, shares)[0])
             self.message('class weights from the data: ' + ', '.join(f'{w:.2f}' for w in given))
         weights = list(given) or [1.0] * len(self.classes)

@@ -36,8 +36,7 @@ class Score:
         """Adds the images of another score."""
         self.confusion.counts += other.confusion.counts
         self.images += other.images
-        for name, value in vars(other.balls).items():  # counts and lists alike
-            setattr(self.balls, name, getattr(self.balls, name) + value)
+        self.balls.merge(other.balls)
 
 
 @dataclass

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from minisegnet_core.data.dataset import Sample
 from minisegnet_core.errors import DatasetError
+from minisegnet_core.files import fingerprint
 from minisegnet_core.geometry import half_size
 from minisegnet_core.imaging import image_size, read_image, read_labels
 from minisegnet_core.parallel import map_with_progress
@@ -213,15 +214,6 @@ def _decode(sample: Sample, resolution: Resolution) -> dict[str, NDArray[np.uint
     image = read_image(sample.image_path)
     labels = read_labels(sample.label_path, (image.shape[0], image.shape[1]))
     return {LABELS: labels, resolution: at_resolution(image, resolution)}
-
-
-def fingerprint(path: Path) -> list[int]:
-    """Size in bytes and modification time in ns, by which a changed file is told; [0, 0] where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return [0, 0]
-    return [status.st_size, status.st_mtime_ns]
 
 
 def _line(key: Key, source: list[int], place: Place) -> str:

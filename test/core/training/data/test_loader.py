@@ -11,10 +11,10 @@ torch = pytest.importorskip('torch', reason='training needs PyTorch')
 
 from minisegnet_core.classes import SOCCER
 from minisegnet_core.data.dataset import open_dataset
-from minisegnet_core.imaging import write_image
 from minisegnet_core.data.reduction import reduce_labels
 from minisegnet_core.data.writer import DatasetWriter
 from minisegnet_core.errors import ConfigurationError, DatasetError
+from minisegnet_core.imaging import write_image
 from minisegnet_core.training.config import AugmentConfig
 from minisegnet_core.training.data.cache import open_cache
 from minisegnet_core.training.data.loader import SegmentationDataset, training_loader, validation_loader
