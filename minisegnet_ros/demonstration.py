@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ class DemoOptions:
     bag: Path | None = None
     topic: str | None = None
     rate: float = 1.0
-    segmenter: SegmenterConfig = SegmenterConfig()
+    segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
     choose_network_size: bool = True
 
 

@@ -6,10 +6,10 @@ test holds that. The versions read are rclpy 9.1.2 (Kilted) and 7.1 (Jazzy).
 Why images bypass the executor
 ------------------------------
 A model is loaded in a parameter callback, which takes seconds and must not delay images. So the node needs either a
-MultiThreadedExecutor or a separate thread for images. Measured with ``benchmarks/executors.py`` (640x480 bgr8,
-reliable, a stub instead of the network; 10 ms and 2 x 20 s at 30 Hz, 20 ms and 10 s at 200 Hz; all in one run, Kilted, two
-busy cores of an AMD EPYC, 2026-12-01); latency from publication of an image to arrival of its labels, CPU time of the
-node's process per image:
+MultiThreadedExecutor or a separate thread for images. Both were measured with ``benchmarks/executors.py`` (640x480
+bgr8, reliable, a stub instead of the network; at 30 Hz two runs of 20 s with a stub of 10 ms, at 200 Hz one of 10 s
+with 20 ms; Kilted, two busy cores of an AMD EPYC, 2026-12-01). Latency is from publication of an image to arrival of
+its labels, CPU time is that of the node's process per image.
 
 ==========================================  ==============  ==============  ============  =============
 images are received by                      p50, 30 Hz      p95, 30 Hz      CPU, 30 Hz    CPU, 200 Hz
@@ -132,9 +132,9 @@ def spin_until(executor: Executor, stopped: Callable[[], bool], period: float = 
 class OutsideExecutor(MutuallyExclusiveCallbackGroup):
     """Callback group whose subscriptions, and their events, no executor waits for.
 
-    Reason: an executor cannot be given some callback groups of a node only (ros2/rclpy issue 850). ``can_execute`` is public, but that executors also ask it before they wait is an implementation detail
-    (``Executor.can_execute`` in rclpy/executors.py). EventsExecutor ignores callback groups. Remove with
-    :class:`SubscriptionWaiter`.
+    Reason: an executor cannot be given some callback groups of a node only (ros2/rclpy issue 850). ``can_execute`` is
+    public, but that executors also ask it before they wait is an implementation detail (``Executor.can_execute`` in
+    rclpy/executors.py). EventsExecutor ignores callback groups. Remove with :class:`SubscriptionWaiter`.
     """
 
     def can_execute(self, entity: Any) -> bool:
