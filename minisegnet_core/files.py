@@ -31,6 +31,15 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part.casefold()) for part in parts if part]
 
 
+def fingerprint(path: Path) -> list[int]:
+    """Return size in bytes and modification time in ns, which differ if a file has changed; [0, 0] for no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return [0, 0]
+    return [status.st_size, status.st_mtime_ns]
+
+
 def read_text(path: Path, raises: ErrorType = ConfigurationError) -> str:
     """Return the text of a UTF-8 file, without a byte-order mark.
 

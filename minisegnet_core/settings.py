@@ -48,14 +48,13 @@ class SettingError(ConfigurationError):
     """A setting is unknown, out of range, or contradicts another one.
 
     Attributes:
-        setting: dotted name, for example ``stage1.lr``; empty where the fault concerns no single setting.
-        problem: the rest of the sentence.
+        setting: dotted name, for example ``stage1.lr``.
+        sentence: the message without the file that the value comes from.
     """
 
-    def __init__(self, setting: str, problem: str, origin: str = '') -> None:
-        sentence = f'{setting} {problem}'.strip()
+    def __init__(self, setting: str, sentence: str, origin: str = '') -> None:
         super().__init__(f'{origin}: {sentence}' if origin else sentence)
-        self.setting, self.problem = setting, problem
+        self.setting, self.sentence = setting, sentence
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, Field))
@@ -212,9 +211,10 @@ def setting_error(error: ValidationError, kind: type[Any], origin: str = '') -> 
         *parents, name = (str(part) for part in first['loc'])
         known = _names_at(kind, parents)
         hint = suggestion(name, known) or (f'; choose from {", ".join(known)}' if len(known) <= SHORT_LIST else '')
-        return SettingError('', f'there is no setting {shortened(".".join([*parents, name]))!r}{hint}', origin)
+        full_name = '.'.join([*parents, name])
+        return SettingError(full_name, f'there is no setting {shortened(full_name)!r}{hint}', origin)
     name, problem = _located(first, kind)
-    return SettingError(name, problem, origin)
+    return SettingError(name, f'{name} {problem}', origin)
 
 
 def _names_at(kind: Any, parents: list[str]) -> list[str]:

@@ -14,9 +14,9 @@ from minisegnet_core.classes import IGNORE, ClassSet
 from minisegnet_core.data.dataset import Dataset, Sample
 from minisegnet_core.data.split import reject_leaks
 from minisegnet_core.errors import DatasetError, ImageError
+from minisegnet_core.files import fingerprint
 from minisegnet_core.imaging import IMAGE_SUFFIXES, read_image, read_labels
 from minisegnet_core.parallel import map_with_progress
-from minisegnet_core.training.data.cache import fingerprint
 
 RECORD = Path('cache', 'checked.json')
 MOST_FAULTS = 10

@@ -12,9 +12,8 @@ from torch.nn import functional
 from minisegnet_core.checkpoint import ModelRecord, load_checkpoint
 from minisegnet_core.errors import ModelError
 from minisegnet_core.inference.engines.base import Device, ImageSize, Order, Precision
-from minisegnet_core.model import MiniSegNet
+from minisegnet_core.model import MiniSegNet, normalize
 from minisegnet_core.processor import processor
-from minisegnet_core.training.data.transforms import to_network
 
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
@@ -92,7 +91,7 @@ class TorchEngine:
             pixels = functional.interpolate(
                 pixels.float(), (network_size[1], network_size[0]), mode='bilinear', align_corners=False
             )
-        normalized = to_network(pixels, self._mean, self._std)
+        normalized = normalize(pixels, self._mean, self._std)
         normalized = normalized.to(self._dtype).contiguous(memory_format=self._format)
         probabilities = self._model(normalized).float().softmax(1)[0]  # (C, h, w)
         labels = probabilities.argmax(0).to(torch.uint8)  # (h, w)
