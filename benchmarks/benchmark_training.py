@@ -51,10 +51,8 @@ def answer_orders(options: argparse.Namespace) -> None:
             name, worker = order['stage'], None  # frees the memory of the previous stage first
             stage = config.stages[name]
 
-            if options.way == 'plain':
-                worker = Plain(config, stage)
-            else:
-                worker = Minisegnet(config, name, Path(options.folder))
+            plain = options.way == 'plain'
+            worker = Plain(config, stage) if plain else Minisegnet(config, name, Path(options.folder))
         speed = getattr(worker, order['epoch'])(order['number'], order['images'])
         print(json.dumps(asdict(speed)), flush=True)
 
