@@ -127,8 +127,7 @@ def _with_origin(error: SettingError, origins: Mapping[str, str]) -> SettingErro
         return error
     if origins[name]:
         return SettingError(error.setting, error.sentence, origins[name])
-    rest = error.setting.removeprefix(name)
-    return SettingError(error.setting, option_name(name) + error.sentence.removeprefix(name + rest), '')
+    return SettingError(error.setting, option_name(name) + error.sentence.removeprefix(name))
 
 
 def _config_file(name: str) -> Path:

@@ -18,7 +18,6 @@ from minisegnet_core.training import allocator, hardware
 from minisegnet_core.training.config import TrainConfig
 from minisegnet_core.training.trainer import Silence, train
 
-
 BLOCK = 64 * 2**20
 
 

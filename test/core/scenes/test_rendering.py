@@ -12,8 +12,8 @@ import pytest
 from minisegnet_core.classes import IGNORE
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.scenes import SceneConfig, SceneSequence, render_scene, render_sequence
-from minisegnet_core.scenes.config.scene import PRESETS
 from minisegnet_core.scenes.config import settings as scene_settings
+from minisegnet_core.scenes.config.scene import PRESETS
 from minisegnet_core.scenes.geometry.solids import Canvas
 from minisegnet_core.scenes.geometry.viewport import FAR_AWAY, Viewport
 from minisegnet_core.scenes.layout import sample_own_body, sample_scene
