@@ -52,15 +52,7 @@ setup(
     python_requires='>=3.10',
     # cv2 is needed too, but as opencv-python, opencv-python-headless or the system's: never two of them, so none is
     # named.
-    install_requires=[
-        'numpy',
-        'PyYAML',
-        'tqdm',
-        'rosbags>=0.10',
-        'pydantic>=2.6',
-        'jinja2>=3.1',
-        'jsonargparse[signatures]>=4.30',
-    ],
+    install_requires=['numpy', 'PyYAML', 'tqdm', 'rosbags>=0.10', 'pydantic>=2.7', 'jinja2>=3.1'],
     extras_require={
         'run': ['openvino>=2024.4'],
         'onnxruntime': ['onnxruntime>=1.17'],

@@ -1,4 +1,4 @@
-"""Samples at a stage's resolution: from the cache of decoded pixels where it has them, else from their files."""
+"""Reads samples at a stage's resolution, from the cache of decoded pixels or from their files."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ LABELS = 'labels'
 
 @dataclass(frozen=True)
 class Place:
-    """Where the decoded pixels of one image or label image lie in the cache.
+    """Where the cache holds the decoded pixels of one image or label image.
 
-    file: its name there, which no other file ever gets; offset: bytes from the file's beginning; shape: (H, W, 3) or
-    (H, W), uint8.
+    Attributes:
+        file: name in the cache's folder. A name is never used again for another file.
+        offset: bytes from the beginning of the file.
+        shape: (H, W, 3) or (H, W), uint8.
     """
 
     file: str
@@ -34,7 +36,7 @@ class Place:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Number of bytes."""
         return int(np.prod(self.shape))
 
 
@@ -42,9 +44,9 @@ class SampleReader:
     """Reads samples at one resolution.
 
     Args:
-        resolution: of the images; labels always come at full size.
-        folder: of the cache, if there is one.
-        places: what it holds that is up to date: kind (``half``, ``full`` or ``labels``) and name to place.
+        resolution: of the images. Labels are always read at full size.
+        folder: of the cache; None: there is none.
+        places: its valid entries: (kind, name of the sample) to place. Kinds are ``half``, ``full`` and ``labels``.
     """
 
     def __init__(
@@ -59,23 +61,23 @@ class SampleReader:
         self._files: dict[str, BinaryIO] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, '_files': {}}  # a process that is not forked opens its own
+        return {**self.__dict__, '_files': {}}  # a process that is not forked opens its own files
 
     @property
     def block(self) -> int:
-        """Pixels of the labels for each label pixel along an axis: 4, or 8 at half resolution."""
+        """Label pixels reduced to one along each axis: 4, or 8 at half resolution."""
         return STRIDE * (2 if self.resolution == 'half' else 1)
 
     @property
     def cached(self) -> int:
-        """Number of images that need not be decoded."""
+        """Number of images in the cache."""
         return sum(kind == self.resolution for kind, _ in self._places)
 
     def size(self, sample: Sample) -> tuple[int, int]:
-        """(height, width) of the sample's image at this resolution; pixels.
+        """Return (height, width) of a sample's image at this resolution, in pixels.
 
         Raises:
-            ImageError: it is not in the cache and its file cannot be read.
+            ImageError: the image is not in the cache and its file cannot be read.
         """
         place = self._places.get((self.resolution, sample.name))
         if place is not None:
@@ -86,24 +88,24 @@ class SampleReader:
         return height, width
 
     def image(self, sample: Sample) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB; half resolution: (ceil(H/2), ceil(W/2), 3).
+        """Return (H, W, 3) uint8 RGB; at half resolution (ceil(H/2), ceil(W/2), 3).
 
         Raises:
-            ImageError: it is not in the cache and its file cannot be read.
+            ImageError: the image is not in the cache and its file cannot be read.
         """
-        kept = self._kept(self.resolution, sample)
-        return at_resolution(read_image(sample.image_path), self.resolution) if kept is None else kept
+        cached = self._cached_pixels(self.resolution, sample)
+        return at_resolution(read_image(sample.image_path), self.resolution) if cached is None else cached
 
     def labels(self, sample: Sample) -> NDArray[np.uint8]:
-        """(H, W) uint8 ids at the size of the sample's full image.
+        """Return (H, W) uint8 ids at the full size of the sample's image.
 
         Raises:
-            DatasetError: they are not in the cache and their file cannot be read.
+            DatasetError: the labels are not in the cache and their file cannot be read.
         """
-        kept = self._kept(LABELS, sample)
-        return read_labels(sample.label_path) if kept is None else kept
+        cached = self._cached_pixels(LABELS, sample)
+        return read_labels(sample.label_path) if cached is None else cached
 
-    def _kept(self, kind: str, sample: Sample) -> NDArray[np.uint8] | None:
+    def _cached_pixels(self, kind: str, sample: Sample) -> NDArray[np.uint8] | None:
         place = self._places.get((kind, sample.name))
         if place is None or self._folder is None:
             return None
@@ -112,13 +114,13 @@ class SampleReader:
                 self._files[place.file] = (self._folder / place.file).open('rb', buffering=0)
             pixels = np.empty(place.shape, np.uint8)
             read = os.preadv(self._files[place.file].fileno(), [pixels.data], place.offset)
-        except OSError:  # deleted meanwhile, or a disk that fails: the source is still there
+        except OSError:  # the cache was deleted, or its disk fails: the source is still there
             return None
         return pixels if read == place.size else None
 
 
 def at_resolution(image: NDArray[np.uint8], resolution: Resolution) -> NDArray[np.uint8]:
-    """A full-size image (H, W, 3) at a stage's resolution: itself, or shrunk by area averages."""
+    """Return a full-size image (H, W, 3) at a stage's resolution: unchanged, or halved by averaging areas."""
     if resolution == 'full':
         return image
     size = half_size(image.shape[1], image.shape[0])
