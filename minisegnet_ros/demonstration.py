@@ -93,7 +93,7 @@ def run_demo(
     Args:
         options: what to play.
         counter: displays the progress.
-        log: called with a line about what is played.
+        log: called with a line that describes the replay.
 
     Raises:
         SourceError: the bag does not exist or cannot be played.
