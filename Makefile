@@ -77,7 +77,7 @@ demo: $(VENV)/.setup
 
 # Exit code 5 says that PYTEST_ARGUMENTS chose none of a part.
 test: $(VENV)/.setup-test
-	@$(RUN) $(BIN)/python -m pytest test/core test/recipes test/test_makefile.py $(PYTEST_ARGUMENTS) || [ $$? = 5 ]
+	@$(RUN) $(BIN)/python -m pytest test/core test/recipes test/test_makefile.py test/test_documentation.py $(PYTEST_ARGUMENTS) || [ $$? = 5 ]
 	@$(RUN) $(BIN)/python -m pytest test/ros $(PYTEST_ARGUMENTS) || [ $$? = 5 ]
 
 test-jazzy:

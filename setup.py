@@ -41,7 +41,7 @@ setup(
     name=package_name,
     version='0.1.0',
     packages=find_packages(include=['minisegnet_core*', 'minisegnet_ros*']),
-    package_data={'minisegnet_core': ['py.typed']},
+    package_data={'minisegnet_core': ['py.typed', 'evaluation/report/templates/*']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{package_name}']),
         (f'share/{package_name}', ['package.xml']),
@@ -52,7 +52,7 @@ setup(
     python_requires='>=3.10',
     # cv2 is needed too, but as opencv-python, opencv-python-headless or the system's: never two of them, so none is
     # named.
-    install_requires=['numpy', 'PyYAML', 'tqdm', 'rosbags>=0.10', 'pydantic>=2.6', 'jinja2>=3.1', 'jsonargparse[signatures]>=4.30'],
+    install_requires=['numpy', 'PyYAML', 'tqdm', 'rosbags>=0.10', 'pydantic>=2.7', 'jinja2>=3.1'],
     extras_require={
         'run': ['openvino>=2024.4'],
         'onnxruntime': ['onnxruntime>=1.17'],

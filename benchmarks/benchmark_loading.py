@@ -1,16 +1,15 @@
-"""What loading and augmenting images costs: decoded each time, from the cache, from memory; and beside a training step.
+"""Measure the cost of loading and augmenting images, alone and beside training steps.
 
-    python benchmarks/benchmark_loading.py                     # renders 64 scenes of 640x480 for it
+    python benchmarks/benchmark_loading.py                     # renders 64 scenes of 640x480
     python benchmarks/benchmark_loading.py --data scenes --rounds 7 --json
-    python benchmarks/benchmark_loading.py --skip-training     # without the training steps, half a minute
+    python benchmarks/benchmark_loading.py --skip-training     # loading only, half a minute
 
-Loading: the loop over the batches of an epoch, in one process on one thread, as CPU time an image. The ways take turns,
-and each figure is the best of its rounds, so that what else the machine does counts little. The cache is warm: its
-files are in the system's page cache, as from the second epoch on.
+Loading: CPU time per image of a loop over an epoch's batches, in one process and one thread. Images are decoded from
+their files, read from the cache, or taken from memory. The variants take turns, and each figure is the best of its
+rounds, so that other load on the machine matters little. The cache is warm, as from the second epoch on.
 
-Training: CPU time an image of real training steps on all cores with one loader worker a core, all processes together,
-with augmentation and without. On cores that are busy throughout, the ratio of CPU times is that of the times on the
-clock.
+Training: CPU time per image of training steps on all cores with one loader worker per core, summed over all processes,
+with and without augmentation. On busy cores the ratio of CPU times equals the ratio of wall times.
 """
 
 from __future__ import annotations
@@ -32,16 +31,15 @@ from torch import nn
 from minisegnet_core.classes import IGNORE, ClassSet
 from minisegnet_core.data.dataset import Sample, open_dataset
 from minisegnet_core.data.writer import DatasetWriter
-from minisegnet_core.model import MiniSegNet
+from minisegnet_core.model import MiniSegNet, normalize
 from minisegnet_core.scenes import SceneConfig, render_scene
 from minisegnet_core.training.config import AugmentConfig, Resolution
 from minisegnet_core.training.data.cache import open_cache
 from minisegnet_core.training.data.loader import SegmentationDataset, training_loader
-from minisegnet_core.training.data.reading import SampleReader
-from minisegnet_core.training.data.transforms import to_network
+from minisegnet_core.training.data.reader import SampleReader
 
 STAGES: dict[str, tuple[Resolution, bool, int]] = {
-    # stage: resolution, whether the encoder is trained, batch
+    # stage: resolution, whether the encoder is trained, batch size
     'stage1': ('half', False, 16),
     'stage2': ('half', True, 16),
     'stage3': ('full', True, 8),
@@ -49,23 +47,23 @@ STAGES: dict[str, tuple[Resolution, bool, int]] = {
 
 
 class MemoryReader(SampleReader):
-    """Decoded images and labels in memory: what the cache is measured against."""
+    """Decoded images and labels in memory, the baseline for the cache."""
 
     def __init__(self, samples: Sequence[Sample], resolution: Resolution) -> None:
         super().__init__(resolution)
         plain = SampleReader(resolution)
         self.images = {sample.name: plain.image(sample) for sample in samples}
-        self.truth = {sample.name: plain.labels(sample) for sample in samples}
+        self.label_images = {sample.name: plain.labels(sample) for sample in samples}
 
     def image(self, sample: Sample) -> Any:
         return self.images[sample.name]
 
     def labels(self, sample: Sample) -> Any:
-        return self.truth[sample.name]
+        return self.label_images[sample.name]
 
 
 def render(folder: Path, count: int) -> Path:
-    """A data set of rendered scenes to load."""
+    """Render a data set of scenes and return its folder."""
     config = SceneConfig.from_mapping({'preset': 'mixed', 'image': {'width': 640, 'height': 480}})
     with DatasetWriter(folder) as writer:
         for index in range(count):
@@ -74,19 +72,19 @@ def render(folder: Path, count: int) -> Path:
     return folder
 
 
-def best_of(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """The least of each way's times; the ways take turns."""
-    best = dict.fromkeys(ways, float('inf'))
+def best_of(variants: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """Return the minimum time of each variant over rounds in which the variants take turns."""
+    best = dict.fromkeys(variants, float('inf'))
     for _ in range(rounds):
-        for name, way in ways.items():
-            best[name] = min(best[name], way())
+        for name, measure in variants.items():
+            best[name] = min(best[name], measure())
     return best
 
 
 def loading(
     samples: Sequence[Sample], classes: ClassSet, resolution: Resolution, batch: int, cache: Path, rounds: int
 ) -> dict[str, float]:
-    """CPU milliseconds an image of the ways to load."""
+    """Return the CPU time per image of each variant of loading, in milliseconds."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     readers = {
@@ -106,9 +104,9 @@ def loading(
 
         return run
 
-    ways = {f'{name}, augmented': loop(reader, AugmentConfig()) for name, reader in readers.items()}
-    ways |= {f'{name}, as it is': loop(reader, None) for name, reader in readers.items()}
-    return best_of(ways, rounds)
+    variants = {f'{name}, augmented': loop(reader, AugmentConfig()) for name, reader in readers.items()}
+    variants |= {f'{name}, unchanged': loop(reader, None) for name, reader in readers.items()}
+    return best_of(variants, rounds)
 
 
 def training(
@@ -119,7 +117,7 @@ def training(
     rounds: int,
     steps: int,
 ) -> dict[str, float]:
-    """CPU milliseconds an image of training steps, all processes together, with augmentation and without."""
+    """Return the CPU time per image of training steps in milliseconds, with and without augmentation."""
     resolution, trained, batch = stage
     torch.set_num_threads(os.cpu_count() or 1)
     torch.manual_seed(0)
@@ -140,30 +138,30 @@ def training(
             loader = training_loader(data, batch, os.cpu_count() or 1, epoch=0, images=steps * batch)
             for images, targets, _ in loader:
                 optimizer.zero_grad()
-                criterion(model(to_network(images, mean, std)), targets).backward()
+                criterion(model(normalize(images, mean, std)), targets).backward()
                 optimizer.step()
                 count += len(images)
-            del loader  # its workers end, and their time counts
+            del loader  # ends its workers, whose time counts from then on
             return (cpu_of_all() - start) / count * 1e3
 
         return run
 
-    return best_of({'augmented': loop(AugmentConfig()), 'as it is': loop(None)}, rounds)
+    return best_of({'augmented': loop(AugmentConfig()), 'unchanged': loop(None)}, rounds)
 
 
 def cpu_of_all() -> float:
-    """CPU seconds of this process and of its children that ended."""
+    """Return the CPU seconds of this process and of its children that have ended."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--data', help='data set whose training images are loaded (default: renders some)')
-    parser.add_argument('--count', type=int, default=64, help='images')
+    parser.add_argument('--data', help='data set whose training images are loaded (default: rendered scenes)')
+    parser.add_argument('--count', type=int, default=64, help='number of images')
     parser.add_argument('--rounds', type=int, default=5)
-    parser.add_argument('--steps', type=int, default=2, help='training steps a round')
+    parser.add_argument('--steps', type=int, default=2, help='training steps per round')
     parser.add_argument('--stages', nargs='+', default=list(STAGES), choices=list(STAGES))
     parser.add_argument('--skip-loading', action='store_true')
     parser.add_argument('--skip-training', action='store_true')
@@ -184,7 +182,7 @@ def main() -> None:
                 show(f'loading, {resolution} resolution', times, options.json)
             if not options.skip_training:
                 times = training(samples, dataset.classes, STAGES[name], cache, options.rounds, options.steps)
-                times['augmented / as it is'] = times['augmented'] / times['as it is']
+                times['augmented / unchanged'] = times['augmented'] / times['unchanged']
                 result['training'][name] = times
                 show(f'training, {name}', times, options.json)
     if options.json:
@@ -192,12 +190,12 @@ def main() -> None:
 
 
 def show(title: str, times: dict[str, float], quiet: bool) -> None:
-    """Prints the times of one part."""
+    """Print the times of one part."""
     if quiet:
         return
     print(title)
-    for way, value in times.items():
-        print(f'  {way:24} {value:8.2f}' + ('' if '/' in way else ' ms of CPU an image'), flush=True)
+    for variant, value in times.items():
+        print(f'  {variant:24} {value:8.2f}' + ('' if '/' in variant else ' ms of CPU time per image'), flush=True)
 
 
 if __name__ == '__main__':

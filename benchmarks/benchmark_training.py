@@ -1,16 +1,17 @@
-"""How fast training is in each stage, against the plain way, in one run; and how much memory it takes.
+"""Measure the speed of each training stage against plain PyTorch, or the memory that training needs.
 
-    python benchmarks/benchmark_training.py                      # renders 48 scenes of 640x480 for it
+    python benchmarks/benchmark_training.py                      # renders 48 scenes of 640x480
     python benchmarks/benchmark_training.py --data scenes --steps 6 --rounds 3 --json
     python benchmarks/benchmark_training.py --memory             # resident memory over epochs, batch 8 at 640x480
-    python benchmarks/benchmark_training.py --quick              # small pictures, a step each: only whether it runs
+    python benchmarks/benchmark_training.py --quick              # small images, one step each: checks that it runs
 
-The plain way: the same network, loss, batch and augmentation in float32 and PyTorch's default memory layout, every
-image decoded (and, for the half-resolution stages, shrunk) each epoch, one loader worker a core. Ours: what `minisegnet
-train` does by default on this machine. Each way has a process of its own, since ours changes how a process keeps its
-memory; they take turns, one waiting while the other works, and each figure is the best of its rounds. Beside images a
-second there are images per CPU second, of a way's trainer and its loader workers, which depend less on what else the
-machine does. With `--steps 3 --rounds 2` it takes about six minutes on two cores.
+The plain variant trains the same network with the same loss, batch size and augmentation in float32 and PyTorch's
+default memory layout. It decodes every image (and halves it, for the half-resolution stages) in each epoch, with one
+loader worker per core. The other variant is what `minisegnet train` does by default on this machine.
+
+Each variant has its own process, because minisegnet changes how a process keeps freed memory. They take turns, and each
+figure is the best of its rounds. Images per CPU second count the trainer and its loader workers, and depend less on
+other load than images per second. With `--steps 3 --rounds 2` it takes about six minutes on two cores.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ways_to_train import Ours, Plain, Speed
+from ways_to_train import Minisegnet, Plain, Speed
 
 from minisegnet_core.data.writer import DatasetWriter
 from minisegnet_core.scenes import SceneConfig, render_scene
-from minisegnet_core.training.config import StageConfig, TrainConfig
+from minisegnet_core.training.config import TrainConfig
 
 SCENES, SIZE = 48, (640, 480)
 QUICK_SCENES, QUICK_SIZE = 4, (160, 128)
@@ -39,22 +40,25 @@ MEGABYTE = 10**6
 
 
 def answer_orders(options: argparse.Namespace) -> None:
-    """What the process of one way does: for each line on stdin, ``{"stage", "epoch": method, "number", "images"}``, it
-    runs an epoch and prints its speed as a line of JSON.
+    """Run an epoch for each line on standard input and print its speed as a line of JSON.
+
+    A line is ``{"stage", "epoch": method, "number", "images"}``. This is the process of one variant.
     """
     config, name, worker = config_of(options), '', None
     for line in sys.stdin:
         order = json.loads(line)
         if order['stage'] != name:
-            name, worker = order['stage'], None  # what the stage before held is freed first
-            stage = stage_of(config, name, options)
-            worker = Plain(config, stage) if options.way == 'plain' else Ours(config, stage, Path(options.folder))
+            name, worker = order['stage'], None  # frees the memory of the previous stage first
+            stage = config.stages[name]
+
+            plain = options.way == 'plain'
+            worker = Plain(config, stage) if plain else Minisegnet(config, name, Path(options.folder))
         speed = getattr(worker, order['epoch'])(order['number'], order['images'])
         print(json.dumps(asdict(speed)), flush=True)
 
 
 class Way:
-    """One way to train, in a process of its own that works when it is told to."""
+    """One variant of training, in a process of its own that runs epochs on request."""
 
     def __init__(self, way: str, arguments: list[str]) -> None:
         command = [sys.executable, __file__, *arguments, '--way', way]
@@ -67,7 +71,7 @@ class Way:
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
-            raise SystemExit(f'the process that trains has ended with {self.process.wait()}; see above')
+            raise SystemExit(f'the training process ended with {self.process.wait()}; see its output above')
         return Speed(**json.loads(answer))
 
     def end(self) -> None:
@@ -76,12 +80,16 @@ class Way:
         self.process.wait()
 
 
-def compare(plain: Way, ours: Way, name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Both ways in turn, after a warm-up of one step each."""
-    batch = stage_of(config_of(options), name, options).batch_size
-    ways = {'plain': (plain, 'epoch'), 'ours': (ours, 'epoch'), 'ours_from_memory': (ours, 'epoch_from_memory')}
+def compare(plain: Way, minisegnet: Way, name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure both variants in turn, after a warm-up of one step each."""
+    batch = config_of(options).stages[name].batch_size
+    ways = {
+        'plain': (plain, 'epoch'),
+        'minisegnet': (minisegnet, 'epoch'),
+        'minisegnet_from_memory': (minisegnet, 'epoch_from_memory'),
+    }
     speeds = {way: Speed() for way in ways}
-    for way in (plain, ours):
+    for way in (plain, minisegnet):
         way.run(name, 'epoch', 0, batch)
     for number in range(options.rounds):
         for key, (way, epoch) in ways.items():
@@ -90,45 +98,42 @@ def compare(plain: Way, ours: Way, name: str, options: argparse.Namespace) -> di
         'stage': name,
         'batch_size': batch,
         **{way: asdict(speed) for way, speed in speeds.items()},
-        'ratio_wall': speeds['ours'].wall / speeds['plain'].wall,
-        'ratio_cpu': speeds['ours'].cpu / speeds['plain'].cpu,
-        'ratio_from_memory_wall': speeds['ours_from_memory'].wall / speeds['ours'].wall,
+        'ratio_wall': speeds['minisegnet'].wall / speeds['plain'].wall,
+        'ratio_cpu': speeds['minisegnet'].cpu / speeds['plain'].cpu,
+        'ratio_from_memory_wall': speeds['minisegnet_from_memory'].wall / speeds['minisegnet'].wall,
     }
 
 
 def compare_all(options: argparse.Namespace, arguments: list[str]) -> list[dict[str, Any]]:
-    """Every stage, with one process for each way."""
-    plain, ours = Way('plain', arguments), Way('ours', arguments)
+    """Measure every stage, with one process for each variant."""
+    plain, minisegnet = Way('plain', arguments), Way('minisegnet', arguments)
     try:
-        return [compare(plain, ours, name, options) for name in options.stages]
+        return [compare(plain, minisegnet, name, options) for name in options.stages]
     finally:
         plain.end()
-        ours.end()
+        minisegnet.end()
 
 
 def config_of(options: argparse.Namespace) -> TrainConfig:
-    """Settings of both ways: the defaults, on random weights."""
-    return TrainConfig(
+    """Return the settings of both variants: the defaults with random weights, and the batch size of the options."""
+    config = TrainConfig(
         data=options.data,
         encoder_weights='none',
         freeze_anyway=True,
         workers=options.workers,
         compile=options.compile or 'auto',
     )
-
-
-def stage_of(config: TrainConfig, name: str, options: argparse.Namespace) -> StageConfig:
-    stage = config.stages[name]
-    return replace(stage, batch_size=options.batch or stage.batch_size)
+    if not options.batch:
+        return config
+    return replace(config, **{name: replace(stage, batch_size=options.batch) for name, stage in config.stages.items()})
 
 
 def memory(config: TrainConfig, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Resident memory of the training process after each epoch of the full-resolution stage, and its peak."""
-    stage = replace(config.stage3, batch_size=options.batch or 8)
-    ours, after = Ours(config, stage, folder), []
+    """Return resident memory in MB after each epoch of the full-resolution stage, and its peak."""
+    trainer, after = Minisegnet(config, 'stage3', folder), []
     for number in range(options.epochs):
-        ours.train(ours.batches(number, options.steps * stage.batch_size))
-        ours.setup.validate(stage, ours.data)
+        trainer.train(trainer.batches(number, options.steps * config.stage3.batch_size))
+        trainer.validate()
         pages = int(Path('/proc/self/statm').read_text().split()[1])
         after.append(pages * os.sysconf('SC_PAGE_SIZE') / MEGABYTE)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEGABYTE
@@ -136,7 +141,7 @@ def memory(config: TrainConfig, options: argparse.Namespace, folder: Path) -> di
 
 
 def render(folder: Path, count: int, size: tuple[int, int]) -> Path:
-    """A data set of scenes of ``size`` (width, height)."""
+    """Render a data set of scenes of ``size`` (width, height) and return its folder."""
     scenes = SceneConfig.from_mapping({'preset': 'mixed', 'image': {'width': size[0], 'height': size[1]}})
     with DatasetWriter(folder) as writer:
         for index in range(count):
@@ -148,20 +153,20 @@ def render(folder: Path, count: int, size: tuple[int, int]) -> Path:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--data', help='a data set; rendered where it is not given')
+    parser.add_argument('--data', help='data set (default: rendered scenes)')
     parser.add_argument('--stages', nargs='*', default=['stage1', 'stage2', 'stage3'])
-    parser.add_argument('--steps', type=int, default=3, help='optimizer steps of each round')
+    parser.add_argument('--steps', type=int, default=3, help='optimizer steps per round')
     parser.add_argument('--rounds', type=int, default=3)
-    parser.add_argument('--batch', type=int, default=0, help='batch size; default: that of each stage')
+    parser.add_argument('--batch', type=int, default=0, help='batch size (default: that of each stage)')
     parser.add_argument('--memory', action='store_true', help='measure memory instead of speed')
     parser.add_argument('--epochs', type=int, default=5, help='epochs of --memory')
-    parser.add_argument('--workers', type=int, default=TrainConfig().workers, help='loader workers of ours')
-    parser.add_argument('--compile', action='store_true', help='ours with torch.compile')
+    parser.add_argument('--workers', type=int, default=TrainConfig().workers, help='loader workers of minisegnet')
+    parser.add_argument('--compile', action='store_true', help='use torch.compile for minisegnet')
     parser.add_argument('--json', action='store_true')
-    parser.add_argument('--quick', action='store_true', help='only see that it runs: the figures mean nothing')
-    parser.add_argument('--way', choices=['plain', 'ours'], help=argparse.SUPPRESS)  # of a process started by this one
+    parser.add_argument('--quick', action='store_true', help='check that it runs; the figures mean nothing')
+    parser.add_argument('--way', choices=['plain', 'minisegnet'], help=argparse.SUPPRESS)  # for child processes
     parser.add_argument('--folder', help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.quick:
@@ -196,9 +201,9 @@ def main() -> None:
     for row in result.get('stages', ()):
         print(
             f'{row["stage"]} batch {row["batch_size"]}: plain {row["plain"]["wall"]:.2f} images/s, '
-            f'ours {row["ours"]["wall"]:.2f}: {row["ratio_wall"]:.2f} times; per CPU second {row["plain"]["cpu"]:.2f}, '
-            f'{row["ours"]["cpu"]:.2f}: {row["ratio_cpu"]:.2f} times; '
-            f'from batches in memory {row["ratio_from_memory_wall"]:.2f} times ours'
+            f'minisegnet {row["minisegnet"]["wall"]:.2f}: {row["ratio_wall"]:.2f}x; per CPU second '
+            f'{row["plain"]["cpu"]:.2f}, {row["minisegnet"]["cpu"]:.2f}: {row["ratio_cpu"]:.2f}x; '
+            f'with batches in memory {row["ratio_from_memory_wall"]:.2f}x of minisegnet'
         )
 
 

@@ -1,4 +1,4 @@
-"""The two ways to train that benchmark_training.py compares, and the stopwatch for both."""
+"""The two variants of training that benchmark_training.py compares, and a stopwatch for both."""
 
 from __future__ import annotations
 
@@ -16,16 +16,21 @@ from minisegnet_core.classes import IGNORE
 from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.model import MiniSegNet
 from minisegnet_core.training.config import StageConfig, TrainConfig
-from minisegnet_core.training.context import Setup
+from minisegnet_core.training.context import make_context
 from minisegnet_core.training.data.loader import Batch, SegmentationDataset, training_loader
-from minisegnet_core.training.data.reading import SampleReader
+from minisegnet_core.training.data.reader import SampleReader
 from minisegnet_core.training.hardware import make_fabric
 from minisegnet_core.training.loop import train_one_epoch
+from minisegnet_core.training.reporting import Silence
+from minisegnet_core.training.stage import enter_stage, make_learner, set_training_mode, training_batches
+from minisegnet_core.training.validation import validate
+
+LEARNING_RATE = 1e-4
 
 
 @dataclass
 class Speed:
-    """Images a second by the clock, and per second of CPU time of all processes."""
+    """Images per second of wall time, and per second of CPU time of all processes."""
 
     wall: float = 0.0
     cpu: float = 0.0
@@ -35,7 +40,7 @@ class Speed:
 
 
 class Stopwatch:
-    """Measures a block in which loader workers begin and end: their CPU time counts too."""
+    """Measures a block in which loader workers start and end, so that their CPU time counts."""
 
     def __init__(self, images: int) -> None:
         self.images = images
@@ -54,11 +59,11 @@ def _cpu_seconds() -> float:
 
 
 class Plain:
-    """Training as one would write it first."""
+    """Training in plain PyTorch, without a cache or special memory layouts."""
 
     def __init__(self, config: TrainConfig, stage: StageConfig) -> None:
         dataset = open_dataset(config.data)
-        reader = SampleReader(stage.resolution)  # with no cache
+        reader = SampleReader(stage.resolution)  # no cache
         samples = dataset.split('train')
         self.data = SegmentationDataset(samples, dataset.classes, reader, augment=config.augment, seed=config.seed)
         self.stage = stage
@@ -69,7 +74,7 @@ class Plain:
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
         self.model.to(self.device)
-        self.optimizer = torch.optim.AdamW(trained, lr=1e-4, weight_decay=config.weight_decay)
+        self.optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=config.weight_decay)
         weights = torch.tensor(config.class_weights, device=self.device)
         self.criterion = nn.CrossEntropyLoss(weights, ignore_index=IGNORE)
 
@@ -89,31 +94,24 @@ class Plain:
         return watch.speed
 
 
-class Ours:
+class Minisegnet:
     """Training as `minisegnet train` does it."""
 
-    def __init__(self, config: TrainConfig, stage: StageConfig, output: Path) -> None:
-        self.setup = Setup(config, open_dataset(config.data), make_fabric(config))
-        self.stage = stage
-        self.data, _ = self.setup.stage_data(stage, output)
-        self.optimizer = self.setup.make_optimizer(self.setup.enter_stage(stage), 1e-4)
+    def __init__(self, config: TrainConfig, name: str, output: Path) -> None:
+        self.context = make_context(config, open_dataset(config.data), make_fabric(config), Silence())
+        self.stage = enter_stage(self.context, name, output, Silence())
+        self.learner = make_learner(self.context, self.stage, LEARNING_RATE)
 
     def batches(self, number: int, images: int) -> DataLoader[Batch]:
-        return self.setup.batches(replace(self.stage, images=images), self.data, number)
+        settings = replace(self.stage.settings, images=images)
+        return training_batches(self.context, replace(self.stage, settings=settings), number)
 
     def train(self, batches: Iterable[Batch]) -> None:
-        setup = self.setup
-        setup.train_mode(self.stage)
-        train_one_epoch(
-            setup.network,
-            batches,
-            setup.train_samples,
-            setup.criterion,
-            self.optimizer,
-            lambda step: 1e-4,
-            setup.machinery,
-            lambda loss, rate: None,
-        )
+        set_training_mode(self.context, self.stage)
+        train_one_epoch(self.learner, batches, lambda step: LEARNING_RATE, lambda loss, rate: None)
+
+    def validate(self) -> None:
+        validate(self.context, self.stage.settings, self.stage.val_data, self.stage.memory_format)
 
     def epoch(self, number: int, images: int) -> Speed:
         with Stopwatch(images) as watch:
@@ -121,7 +119,7 @@ class Ours:
         return watch.speed
 
     def epoch_from_memory(self, number: int, images: int) -> Speed:
-        """The same batches, loaded and augmented beforehand: what loading costs is what this is faster by."""
+        """Train on batches that were loaded and augmented before: the difference is the cost of loading."""
         batches = list(self.batches(number, images))
         with Stopwatch(images) as watch:
             self.train(batches)

@@ -1,7 +1,7 @@
-"""Model files for PyTorch: weights with all that belongs to them, read without executing anything from the file.
+"""Model files for PyTorch: weights with classes, preprocessing and training record. Reading executes no code.
 
-A checkpoint is a safetensors file; classes, preprocessing and training record stand as JSON in its metadata. Training
-keeps its own state, ``last.ckpt``, in PyTorch's format and reads it with ``weights_only=True``.
+A checkpoint is a safetensors file with the record as JSON in its metadata. The state of a training, ``last.ckpt``, has
+PyTorch's format and is read with ``weights_only=True``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from minisegnet_core.classes import ClassSet
-from minisegnet_core.errors import ConfigurationError, ModelError
+from minisegnet_core.errors import ConfigurationError, ModelError, shortened
 from minisegnet_core.files import write_atomically
 from minisegnet_core.model import MiniSegNet
 from minisegnet_core.preprocessing import FORMAT, Preprocessing
@@ -27,11 +27,14 @@ from minisegnet_core.preprocessing import FORMAT, Preprocessing
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """What belongs to a model beside its weights.
+    """What belongs to a model besides its weights.
 
-    training: how it was made (schedule, data, metrics), as plain JSON values; for people and reports. Files keep the
-    names of folders and files in it, not where they lay: models are passed on, and paths tell of people and machines.
-    width_mult: the network's width multiplier.
+    Attributes:
+        classes: in the order of the network's output channels.
+        preprocessing: normalization of the input.
+        training: schedule, data and metrics of its training, as JSON values, for reports. Model files contain only the
+            last component of paths in it, since models are passed on and paths reveal people and machines.
+        width_mult: width multiplier of the network.
     """
 
     classes: ClassSet
@@ -40,7 +43,7 @@ class ModelRecord:
     width_mult: float = 1.0
 
     def to_metadata(self) -> dict[str, str]:
-        """As text values, as model files keep it: safetensors and ONNX alike."""
+        """Return the record as text values, the form in which safetensors and ONNX files hold it."""
         return {
             'format': FORMAT,
             'classes': json.dumps(self.classes.to_list()),
@@ -50,27 +53,30 @@ class ModelRecord:
         }
 
 
-PLACES = ('data', 'output', 'init_from', 'encoder_weights')
-"""Settings of a training that may hold paths."""
+PATH_SETTINGS = ('data', 'output', 'init_from', 'encoder_weights')
+"""Settings of a training that may be paths."""
 
 
 def _without_folders(training: Mapping[str, Any]) -> dict[str, Any]:
     config = training.get('config')
     if not isinstance(config, Mapping):
         return dict(training)
-    names = {key: Path(config[key]).name for key in PLACES if isinstance(config.get(key), str)}
+    names = {key: Path(config[key]).name for key in PATH_SETTINGS if isinstance(config.get(key), str)}
     return {**training, 'config': {**config, **names}}
 
 
 def record_from_metadata(metadata: Mapping[str, str], path: Path) -> ModelRecord:
-    """Inverse of :meth:`ModelRecord.to_metadata`.
+    """Return the record that :meth:`ModelRecord.to_metadata` wrote.
+
+    Args:
+        path: of the file, for messages.
 
     Raises:
-        ModelError: the metadata is not ours, or of another version.
+        ModelError: the metadata is damaged, of another program, or of another version.
     """
     if metadata.get('format') != FORMAT:
         raise ModelError(
-            f'{path} is no model of this version (format {metadata.get("format")!r}, expected {FORMAT!r}); '
+            f'{path} is not a model of this version: its format is {metadata.get("format")!r}, expected {FORMAT!r}; '
             'make one with `minisegnet train`'
         )
     try:
@@ -78,22 +84,22 @@ def record_from_metadata(metadata: Mapping[str, str], path: Path) -> ModelRecord
             ClassSet.from_list(json.loads(metadata['classes'])),
             Preprocessing.from_dict(json.loads(metadata['preprocessing'])),
             json.loads(metadata['training']),
-            float(metadata.get('width_mult', 1)),  # files made before there were others have none
+            float(metadata.get('width_mult', 1)),  # absent in files from before there were widths
         )
     except (KeyError, ValueError, ConfigurationError) as error:
-        raise ModelError(f'the metadata of {path} is damaged: {error}') from error
+        raise ModelError(f'the metadata of {path} is damaged: {shortened(str(error), 120)}') from error
 
 
 def save_checkpoint(path: Path, model: MiniSegNet, record: ModelRecord, *, half: bool = False) -> None:
-    """Writes weights and record as safetensors; never half a file.
+    """Write weights and record as safetensors, atomically.
 
     Args:
-        record: its ``width_mult`` is the model's, whatever it says.
-        half: weights as float16, half the size. Norms and biases, which cost nothing, stay float32: a variance has not
-            the range of float16.
+        record: its ``width_mult`` is replaced by the model's.
+        half: store weights as float16, in half the size. Norms and biases stay float32: they are small, and a variance
+            may lie outside the range of float16.
 
     Raises:
-        OutputError: it cannot be written (a full disk); a file that was there before stays.
+        OutputError: the file cannot be written; an existing file is unchanged.
     """
     state = {
         key: (value.half() if half and value.is_floating_point() and value.dim() > 1 else value)
@@ -102,21 +108,21 @@ def save_checkpoint(path: Path, model: MiniSegNet, record: ModelRecord, *, half:
         .contiguous()
         for key, value in model.state_dict().items()
     }
-    # Not save_file: it makes files that only their owner can read, whatever the umask.
+    # Not save_file, which makes files that only their owner can read, whatever the umask.
     metadata = replace(record, width_mult=model.width_mult).to_metadata()
     write_atomically(path, save(state, metadata), durable=True)
 
 
 def save_training_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Writes a training's state as ``.ckpt``; never half a file. Raises as :func:`save_checkpoint`."""
+    """Write the state of a training as ``.ckpt``, atomically. Raises as :func:`save_checkpoint`."""
     write_atomically(path, lambda file: torch.save(dict(state), file), durable=True)
 
 
 def load_checkpoint(path: Path | str) -> tuple[MiniSegNet, ModelRecord]:
-    """The network (float32, evaluation mode) and record of a checkpoint or of a training's ``last.ckpt``.
+    """Return the network (float32, evaluation mode) and record of a checkpoint, or of a training's ``last.ckpt``.
 
     Raises:
-        ModelError: missing, damaged, or of another format.
+        ModelError: the file is missing, damaged, or of another format.
     """
     path = Path(path)
     metadata = _read_metadata(path)
@@ -124,19 +130,20 @@ def load_checkpoint(path: Path | str) -> tuple[MiniSegNet, ModelRecord]:
     try:
         model = MiniSegNet(len(record.classes), record.width_mult)
     except ConfigurationError as error:
-        raise ModelError(f'the metadata of {path} is damaged: {error}') from error
+        raise ModelError(f'the metadata of {path} is damaged: {shortened(str(error), 120)}') from error
     try:
         model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in read_state_dict(path).items()})
     except RuntimeError as error:
-        raise ModelError(f'the weights of {path} do not fit the network: {error}') from error
+        reason = shortened(' '.join(str(error).split()), 120)
+        raise ModelError(f'the weights of {path} do not fit the network: {reason}') from error
     return model.eval(), record
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors file, of ``last.ckpt``, or of a PyTorch ``.pth``; no code of the file is executed.
+    """Return the tensors of a safetensors file, of ``last.ckpt``, or of a PyTorch ``.pth``, without executing code.
 
     Raises:
-        ModelError: missing, damaged, or of another format.
+        ModelError: the file is missing, damaged, or of another format.
     """
     _require_file(path)
     if path.suffix == '.safetensors':
@@ -144,28 +151,30 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             with safe_open(path, 'pt') as file:
                 return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
-            raise ModelError(f'{path} is damaged or no safetensors file: {error}') from error
+            raise ModelError(f'{path} is damaged or not a safetensors file: {error}') from error
     content = read_training_state(path)
     state = content.get('model', content)
     if not all(isinstance(value, Tensor) for value in state.values()):
-        raise ModelError(f'{path} holds no state dict of tensors')
+        raise ModelError(f'{path} does not hold a state dict of tensors')
     return dict(state)
 
 
 def read_training_state(path: Path) -> dict[str, Any]:
-    """Content of a ``.ckpt`` or ``.pth`` file, read with ``weights_only=True``.
+    """Return the content of a ``.ckpt`` or ``.pth`` file, read with ``weights_only=True``.
 
     Raises:
-        ModelError: missing, damaged, of another format, or wanting to execute code.
+        ModelError: the file is missing, damaged, of another format, or would execute code.
     """
     _require_file(path)
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f'{path} is damaged, no PyTorch file, or holds more than tensors: {reason}') from error
+        raise ModelError(
+            f'{path} is damaged, not a PyTorch file, or holds more than tensors: {shortened(reason, 120)}'
+        ) from error
     if not isinstance(content, dict):
-        raise ModelError(f'{path} holds no dictionary')
+        raise ModelError(f'{path} does not hold a dictionary')
     return content
 
 
@@ -178,7 +187,7 @@ def _read_metadata(path: Path) -> Mapping[str, str]:
         with safe_open(path, 'pt') as file:
             return dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
-        raise ModelError(f'{path} is damaged or no safetensors file: {error}') from error
+        raise ModelError(f'{path} is damaged or not a safetensors file: {error}') from error
 
 
 def _require_file(path: Path) -> None:

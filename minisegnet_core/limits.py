@@ -1,4 +1,4 @@
-"""Bounds that more than one module checks."""
+"""Limits that several modules check."""
 
 WIDTH_MULT_RANGE = (0.25, 2.0)
-"""Smallest and largest width multiplier of the network."""
+"""Minimum and maximum width multiplier of the network."""

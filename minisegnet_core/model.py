@@ -1,5 +1,7 @@
-"""The mini U-Net of the NimbRo-OP2X paper (arXiv 1810.08395): ResNet18 encoder, lateral skips, a decoder that stops at
-a quarter of the input. Read from top to bottom; the assembled network stands last.
+"""The mini U-Net of the NimbRo-OP2X paper (arXiv 1810.08395).
+
+A ResNet18 encoder, lateral skip connections, and a decoder that stops at a quarter of the input's size. Comments give
+tensor shapes at width multiplier 1; H/4 means ceil(H/4).
 """
 
 from __future__ import annotations
@@ -13,23 +15,22 @@ from minisegnet_core.limits import WIDTH_MULT_RANGE
 
 DECODER_CHANNELS = 128
 CHANNEL_DIVISOR = 8
-"""Channels are rounded to multiples of it, which vector instructions want."""
-
-OUTPUT_STRIDE = 4
+"""Channel counts are multiples of this, which suits vector instructions."""
 
 
 def scaled(channels: int, width_mult: float) -> int:
-    """So many channels of a network whose full width has ``channels``: the nearest multiple of CHANNEL_DIVISOR."""
+    """Scale a channel count and round it to a multiple of CHANNEL_DIVISOR."""
     return max(CHANNEL_DIVISOR, round(channels * width_mult / CHANNEL_DIVISOR) * CHANNEL_DIVISOR)
 
 
 class Encoder(nn.Module):
-    """torchvision's ResNet18 up to layer4, giving the features of strides 4, 8, 16 and 32.
-
-    The modules keep torchvision's names, so its weights load as they are.
+    """torchvision's ResNet18 up to layer4. The modules keep their names, so that torchvision's weights can be loaded.
 
     Args:
         width_mult: factor on the channels of every layer.
+
+    Attributes:
+        channels: of the four outputs.
     """
 
     def __init__(self, width_mult: float = 1.0) -> None:
@@ -42,7 +43,7 @@ class Encoder(nn.Module):
         self.layer1, self.layer2, self.layer3, self.layer4 = trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(N, 3, H, W) to features of strides 4, 8, 16, 32; each size is the input's over the stride, rounded up."""
+        """Return features of strides 4, 8, 16 and 32 of normalized images (N, 3, H, W)."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))  # (N, 64, H/4, W/4)
         c2 = self.layer1(x)  # (N, 64, H/4, W/4)
         c3 = self.layer2(c2)  # (N, 128, H/8, W/8)
@@ -52,9 +53,7 @@ class Encoder(nn.Module):
 
 
 def _change_width(trunk: nn.Module, width_mult: float) -> None:
-    """Makes every convolution and norm of a ResNet anew with other numbers of channels, initialised as torchvision
-    does it.
-    """
+    """Replace every convolution and norm of a ResNet by one of scaled width, initialized as torchvision does."""
     for parent in list(trunk.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.BatchNorm2d):
@@ -74,7 +73,14 @@ def _change_width(trunk: nn.Module, width_mult: float) -> None:
 
 
 class UpBlock(nn.Module):
-    """Activation, transposed convolution to twice the size, concatenation with the lateral of that size."""
+    """Activation, transposed convolution to twice the size, concatenation with a lateral connection.
+
+    Args:
+        in_channels: of the features from below.
+        lateral_channels: of the encoder's features.
+        out_channels: of the transposed convolution and of the lateral; the output has twice as many.
+        normalize: apply batch norm before the activation.
+    """
 
     def __init__(self, in_channels: int, lateral_channels: int, out_channels: int, *, normalize: bool) -> None:
         super().__init__()
@@ -84,25 +90,24 @@ class UpBlock(nn.Module):
         self.lateral = nn.Conv2d(lateral_channels, out_channels, 1)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """(N, C, h, w) and the skip (N, L, H, W) with H in 2h-1..2h to (N, 256, H, W)."""
+        """Return (N, 256, H, W) from x (N, C, h, w) and skip (N, L, H, W), where H is 2h or 2h - 1, W likewise."""
         x = self.up(self.relu(self.norm(x)))  # (N, 128, 2h, 2w)
-        # Cut to the skip's size, which is one less where it was odd. `output_size=` would do the same, but its result
-        # cannot be exported with dynamic size.
+        # Crop to the size of the skip, which is smaller by one where it is odd. `output_size=` would do the same, but
+        # cannot be exported with dynamic sizes.
         x = x[:, :, : skip.shape[2], : skip.shape[3]]  # (N, 128, H, W)
         return torch.cat((x, self.lateral(skip)), dim=1)  # (N, 256, H, W)
 
 
 class MiniSegNet(nn.Module):
-    """The whole network: images in, class logits at a quarter of their size out.
+    """The whole network, from images to class logits at a quarter of their size.
 
     Args:
         num_classes: channels of the output.
-        width_mult: width multiplier (A. Howard et al., "MobileNets", arXiv 1704.04861, section 3.3): factor on the
-            channels of all layers of encoder and decoder, 0.25 to 2. 1 is the paper's network, the only one that
-            ImageNet weights fit. Shapes in the comments are at 1.
+        width_mult: factor on the channels of all layers, 0.25 to 2 (A. Howard et al., "MobileNets", arXiv 1704.04861,
+            section 3.3). 1 is the paper's network and the only width with ImageNet weights.
 
     Raises:
-        ConfigurationError: the multiplier is out of range.
+        ConfigurationError: the width multiplier is out of range.
     """
 
     def __init__(self, num_classes: int = 4, width_mult: float = 1.0) -> None:
@@ -122,15 +127,15 @@ class MiniSegNet(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Class logits of a batch of images.
+        """Return the class logits of a batch of images.
 
         Args:
-            images: (N, 3, H, W) float, RGB, normalised with the model's mean and std; H, W at least 64.
+            images: (N, 3, H, W) float RGB, as :func:`~minisegnet_core.preprocessing.normalize` returns them; H and W at least 64.
 
         Returns:
             (N, classes, ceil(H/4), ceil(W/4)) float logits.
         """
-        c2, c3, c4, c5 = self.encoder(images)
+        c2, c3, c4, c5 = self.encoder(images)  # 64, 128, 256, 512 channels at strides 4, 8, 16, 32
         x = self.up1(c5, c4)  # (N, 256, H/16, W/16)
         x = self.up2(x, c3)  # (N, 256, H/8, W/8)
         x = self.up3(x, c2)  # (N, 256, H/4, W/4)
@@ -139,7 +144,7 @@ class MiniSegNet(nn.Module):
 
 
 def check_width(width_mult: float) -> None:
-    """Raises ConfigurationError for a width multiplier out of range."""
+    """Raise ConfigurationError for a width multiplier out of range."""
     smallest, largest = WIDTH_MULT_RANGE
     if not smallest <= width_mult <= largest:
         raise ConfigurationError(f'width_mult is {width_mult!r}; it must be {smallest} to {largest:g}')

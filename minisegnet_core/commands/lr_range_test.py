@@ -1,54 +1,50 @@
-"""Find learning rates by the LR range test (Smith, section 3.3): a plot and a suggestion for one stage.
+"""Find learning rates for one stage by the LR range test.
 
     minisegnet lr-range-test --data scenes --stage stage1 --output rates
 
-Writes OUTPUT/lr_range_<stage>.csv and .png and prints the suggested base_lr and lr. All options of `minisegnet train`
-apply. `--stage1.lr auto` in a training runs the same test before the stage, and leaves the same files in its folder.
+Writes OUTPUT/lr_range_<stage>.csv and .png, and prints the options for the suggested rates. All options of
+`minisegnet train` apply. A training with `--stage1.lr auto` runs the same test before the stage.
+The method is L. N. Smith's (Cyclical Learning Rates for Training Neural Networks, section 3.3).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from minisegnet_core.cli import command
-from minisegnet_core.commands.train import TerminalReporter, make_parser, parse_settings
-from minisegnet_core.data.checks import check_dataset, never_shown
-from minisegnet_core.data.dataset import open_dataset
+from minisegnet_core.commands.parser import choice
+from minisegnet_core.commands.setting_options import SettingsParser
+from minisegnet_core.commands.train import TerminalReporter, add_training_options, training_config
 from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.training.config import TrainConfig
+
+
+def make_parser(prog: str) -> SettingsParser:
+    """Return the command's parser."""
+    parser = SettingsParser.of(prog, __doc__)
+    parser.add_argument('--stage', default='stage1', help='stage to test', **choice(*TrainConfig().stages))
+    add_training_options(parser)
+    return parser
 
 
 @command
 def main(argv: Sequence[str], prog: str) -> int:
-    parser = make_parser(prog, __doc__ or '')
-    parser.add_argument('--stage', type=str, default='stage1', help='stage1, stage2 or stage3 (default: stage1)')
-    arguments, config = parse_settings(parser, argv)
-    name = arguments.stage
-    if name not in config.stages or not config.stages[name].epochs:
-        raise ConfigurationError(f'stage is {name!r}; it must be one with epochs: {", ".join(config.stages)}')
-    config.check()
-    from minisegnet_core.training.context import Setup
-    from minisegnet_core.training.hardware import make_fabric
-    from minisegnet_core.training.lr_range import run_range_test
-    from minisegnet_core.training.lr_range_files import write_range_test
+    """Run the command."""
+    parser = make_parser(prog)
+    parsed = parser.parse_args(argv)
+    config, stage = training_config(parser, parsed), parsed.stage
+    if not config.stages[stage].epochs:
+        raise ConfigurationError(f'{stage} has no epochs, so it is never trained; choose another --stage')
+    if not config.data:
+        raise ConfigurationError(
+            '--data is missing; it is the folder of a data set, and `minisegnet synthesize` makes one'
+        )
+    from minisegnet_core.training.lr_range import find_learning_rates
 
-    reporter = TerminalReporter()
-    fabric = make_fabric(config)
-    dataset = open_dataset(config.data)
-    if fabric.is_global_zero:
-        for told in never_shown(**check_dataset(dataset, ('train',), reporter.reading)):
-            reporter.message(told)
-    fabric.barrier()
-    setup = Setup(config, dataset, fabric, reporter.message, reporter.reading)
-    stage = setup.stages[name]
-    output = Path(config.output)
-    output.mkdir(parents=True, exist_ok=True)
-    data, _ = setup.stage_data(stage, output)
-    test = run_range_test(setup, name, stage, setup.enter_stage(stage), data, reporter.epoch)
-    if not fabric.is_global_zero:  # one process reports
-        return 0
-    base_lr, lr = test.suggest()
-    written = write_range_test(test, output, name, reporter.message)
-    print(f'--{name}.base_lr {base_lr:.3g} --{name}.lr {lr:.3g}')
-    print(written)
+    result = find_learning_rates(config, stage, TerminalReporter())
+    if result is not None:
+        test, file = result
+        base_lr, lr = test.suggest()
+        print(f'--{stage}.base-lr {base_lr:.3g} --{stage}.lr {lr:.3g}')
+        print(file)
     return 0

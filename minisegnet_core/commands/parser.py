@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from typing_extensions import Self
+
 from minisegnet_core.errors import shortened, suggestion
 
 EXIT_USAGE = 2
@@ -48,7 +50,7 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(prog=prog, description=description, formatter_class=HelpFormatter, allow_abbrev=False)
 
     @classmethod
-    def of(cls, prog: str, documentation: str | None) -> CommandParser:
+    def of(cls, prog: str, documentation: str | None) -> Self:
         """Return a parser whose help is a command module's docstring: summary, examples, explanation."""
         summary, examples, explanation = split_documentation(documentation or '')
         parts = [summary]

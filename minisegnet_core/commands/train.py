@@ -1,65 +1,71 @@
-"""Train the network by the staged schedule on a data set, with progress, resumable.
+"""Train the network by a staged schedule on a data set.
 
-    minisegnet synthesize --output scenes --count 1000
     minisegnet train --data scenes --output runs/first
+    minisegnet train --config finetune.yaml --init-from models/minisegnet.safetensors --data venue
+    minisegnet train --smoke
 
-Settings come from the built-in defaults, then --config FILE (config/train.yaml shows all), then the command line, where
-any of them can be set: --stage1.epochs 10 --stage3.lr 1e-4 --class_weights "[1,3,2,1]".
-
-Several GPUs: torchrun --nproc-per-node 4 --no-python minisegnet train --data scenes --output runs/first
-Fine-tuning:  minisegnet train --config finetune.yaml --init-from models/minisegnet.safetensors --data venue
+Settings come from the defaults, then from the files of --config (train.yaml shows all settings), then from options.
+After an interruption, --resume continues with the same settings from the last finished epoch.
+torchrun trains on several GPUs: `torchrun --nproc-per-node 4 --no-python minisegnet train --data scenes`.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import sys
 import tempfile
-from argparse import RawDescriptionHelpFormatter
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter
 from tqdm import tqdm
 
 from minisegnet_core.cli import command
+from minisegnet_core.commands.parser import integer, path
+from minisegnet_core.commands.setting_options import SettingsParser
 from minisegnet_core.data.dataset import Sample
 from minisegnet_core.errors import ConfigurationError
-from minisegnet_core.resources import find_config
-from minisegnet_core.training.config import AugmentConfig, LossConfig, StageConfig, TrainConfig
+from minisegnet_core.training.config import TrainConfig
+from minisegnet_core.training.reporting import EpochRow
 
-if TYPE_CHECKING:  # it imports torch, which --help and a list of commands must not need
-    from minisegnet_core.training.run_folder import EpochRow
-
-SHOWN_SAMPLES = 8
-SMOKE_STAGE_EPOCHS = 1
-SMOKE_IMAGES = {'train': 8, 'val': 4}
-SMOKE_SIZE = (160, 128)
+SECONDS_PER_LINE = 10.0
+"""Interval of the lines that report progress where standard error is not a terminal."""
 
 
 class TerminalReporter:
-    """Shows a training's progress: a bar per epoch, a line of figures after it."""
+    """Displays a training's progress on standard error, and one line of figures per epoch on standard output."""
 
     def message(self, text: str) -> None:
-        tqdm.write(text, file=sys.stderr)  # stdout is for results
+        """Print a message above the progress bar."""
+        tqdm.write(text, file=sys.stderr)
 
     def reading(self, samples: Sequence[Sample]) -> Iterable[Sample]:
-        read: Iterable[Sample] = tqdm(samples, desc='reading images', unit='image', leave=False)
+        """Show a progress bar over images that are read."""
+        read: Iterable[Sample] = tqdm(samples, desc='reading images', unit='image', leave=False, disable=None)
         return read
 
     @contextlib.contextmanager
     def epoch(self, name: str, steps: int) -> Iterator[Callable[[float, float], None]]:
-        with tqdm(total=steps, desc=name, unit='step', leave=False) as bar:
+        """Show a progress bar over an epoch's steps; a line every few seconds where there is no terminal."""
+        with tqdm(total=steps, desc=name, unit='step', leave=False, disable=None) as bar:
+            done, printed = 0, time.monotonic()
 
             def on_step(loss: float, rate: float) -> None:
+                nonlocal done, printed
+                done += 1
                 bar.set_postfix(loss=f'{loss:.3f}', lr=f'{rate:.1e}', refresh=False)
                 bar.update()
+                if bar.disable and time.monotonic() - printed > SECONDS_PER_LINE:
+                    printed = time.monotonic()
+                    self.message(f'{name}: step {done} of {steps}, loss {loss:.3f}')
 
             yield on_step
 
     def epoch_done(self, row: EpochRow) -> None:
+        """Print the figures of an epoch."""
         ious = ' '.join(f'{name} {value:.3f}' for name, value in row.iou.items())
         tqdm.write(
             f'epoch {row.epoch:3} {row.stage} {row.resolution}: loss {row.train_loss:.3f} / {row.val_loss:.3f}, '
@@ -68,171 +74,93 @@ class TerminalReporter:
         )
 
 
-class HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):  # type: ignore[misc]
-    """Keeps the examples in the description as they are."""
+def add_training_options(parser: SettingsParser) -> None:
+    """Add an option for every training setting, and the short names for trainings of a single stage."""
+    parser.add_argument('--epochs', type=integer(1), metavar='N', help='epochs of the only stage that has epochs')
+    parser.add_argument('--batch-size', type=integer(2), metavar='N', help='batch size of the only stage with epochs')
+    parser.add_settings(TrainConfig)
 
 
-def make_parser(prog: str, description: str) -> ArgumentParser:
-    """A parser in which every field of :class:`TrainConfig` is an option."""
-    # No abbreviations: --stage1.epoch would work here, and be refused in a file.
-    parser = ArgumentParser(prog=prog, description=description, formatter_class=HelpFormatter, allow_abbrev=False)
-    parser.add_argument(
-        '--config',
-        action=ActionConfigFile,
-        help='YAML file of settings, or the name of one that comes with this package: train.yaml, finetune.yaml',
-    )
-    parser.add_class_arguments(TrainConfig, as_group=True)
-    return parser
+def training_config(parser: SettingsParser, parsed: argparse.Namespace) -> TrainConfig:
+    """Return the settings that files and options describe.
 
-
-def parse_settings(parser: ArgumentParser, argv: Sequence[str]) -> tuple[Any, TrainConfig]:
-    """The parsed options, and the training's settings among them. Options take hyphens as well as underscores, and
-    ``--config`` the name of a file that comes with the package as well as a path.
+    Raises:
+        ConfigurationError: a setting is wrong, or a short name is used for a training of several stages.
     """
-    arguments = parser.parse_args(_with_shipped_configs([_underscored(a) for a in argv]))
-    values = arguments.as_dict()
-    settings: dict[str, Any] = {field.name: values[field.name] for field in fields(TrainConfig)}
-    for name in TrainConfig().stages:
-        settings[name] = StageConfig(**settings[name])
-    settings['augment'] = AugmentConfig(**settings['augment'])
-    settings['loss'] = LossConfig(**settings['loss'])
-    return arguments, TrainConfig(**settings)
+    config = parser.settings(TrainConfig, parsed)
+    short = {name: getattr(parsed, name) for name in ('epochs', 'batch_size') if getattr(parsed, name) is not None}
+    if not short:
+        return config
+    stages = [name for name, stage in config.stages.items() if stage.epochs]
+    if len(stages) != 1:
+        option = '--' + next(iter(short)).replace('_', '-')
+        raise ConfigurationError(
+            f'{option} is for trainings of one stage, but {", ".join(stages)} have epochs; use '
+            f'--{stages[0]}.{option[2:]}, or set the epochs of the other stages to 0'
+        )
+    (name,) = stages
+    changed: dict[str, Any] = {name: replace(config.stages[name], **short)}
+    return replace(config, **changed)
 
 
-def _train_parser(prog: str) -> ArgumentParser:
-    parser = make_parser(prog, __doc__ or '')
-    parser.add_argument('--resume', action='store_true', help='go on from OUTPUT/last.ckpt after an interruption')
+def make_parser(prog: str) -> SettingsParser:
+    """Return the command's parser."""
+    parser = SettingsParser.of(prog, __doc__)
+    parser.add_argument('--resume', action='store_true', help='continue an interrupted run from OUTPUT/last.ckpt')
     parser.add_argument(
-        '--show_samples', metavar='FILE', help='write a picture of augmented training samples as PNG or JPEG, and stop'
+        '--show-samples',
+        type=path,
+        metavar='FILE',
+        help='write a sheet of augmented training samples as PNG or JPEG, and exit',
     )
     parser.add_argument(
         '--smoke',
         action='store_true',
-        help='go through all stages on a few images within a minute, to see that everything works: '
-        'the first of --data, or small ones that it renders itself',
+        help='check the installation: train all stages within a minute on a few images of --data, or on rendered ones',
     )
+    add_training_options(parser)
     return parser
-
-
-def smoke_config(config: TrainConfig, data: Path) -> TrainConfig:
-    """The same training, small: one epoch a stage, no weights to fetch, no worker processes."""
-
-    def small(stage: StageConfig) -> StageConfig:
-        return replace(stage, epochs=SMOKE_STAGE_EPOCHS, batch_size=2, accumulation=1, images=0)
-
-    return replace(
-        config,
-        data=str(data),
-        encoder_weights='none' if not config.init_from else config.encoder_weights,
-        workers=0,
-        stage1=small(config.stage1),
-        stage2=small(config.stage2),
-        stage3=small(config.stage3),
-    )
 
 
 @command
 def main(argv: Sequence[str], prog: str) -> int:
-    arguments, config = parse_settings(_train_parser(prog), argv)
-    smoke, resume, picture = arguments.smoke, arguments.resume, arguments.show_samples
+    """Run the command."""
+    parser = make_parser(prog)
+    parsed = parser.parse_args(argv)
+    config = training_config(parser, parsed)
+    if not config.data and not parsed.smoke:
+        raise ConfigurationError(
+            '--data is missing; it is the folder of a data set, and `minisegnet synthesize` makes one'
+        )
     with tempfile.TemporaryDirectory(prefix='minisegnet-smoke-') as folder:
-        if smoke:
-            if config.data:
-                _copy_few(config.data, Path(folder))
-            else:
-                _render_smoke_data(Path(folder))
-            config = smoke_config(config, Path(folder))
-        elif not config.data:
-            raise ConfigurationError('--data is missing: the folder of a data set; `minisegnet synthesize` renders one')
-        if picture:
-            print(show_samples(config, Path(picture)))
-            return 0
-        from minisegnet_core.training.fine_tuning import table
-        from minisegnet_core.training.trainer import train  # imports torch: seconds that --help need not take
+        if parsed.smoke:
+            from minisegnet_core.training.smoke import make_smoke_config
 
-        reporter = TerminalReporter()
-        try:
-            result = train(config, resume=resume, reporter=reporter)
-        except KeyboardInterrupt:
-            reporter.message(f'stopped; --resume goes on from the last whole epoch in {config.output}')
-            raise
+            config = make_smoke_config(config, Path(folder))
+        if parsed.show_samples:
+            from minisegnet_core.training.data.sample_sheet import write_sample_sheet
+
+            write_sample_sheet(config, parsed.show_samples)
+            print(parsed.show_samples)
+            return 0
+        return _train(config, resume=parsed.resume)
+
+
+def _train(config: TrainConfig, *, resume: bool) -> int:
+    from minisegnet_core.training.fine_tuning import format_report
+    from minisegnet_core.training.trainer import train
+
+    reporter = TerminalReporter()
+    try:
+        result = train(config, resume=resume, reporter=reporter)
+    except KeyboardInterrupt:
+        reporter.message(f'stopped; --resume continues after the last finished epoch in {config.output}')
+        raise
     if not result.main_process:
         return 0
     if result.fine_tuning:
-        print(table(result.fine_tuning))
-    print(
-        f'best: epoch {result.best.epoch}, mean IoU {result.best.mean_iou:.3f} at {result.best.resolution} resolution\n'
-        f'{result.best_checkpoint}'
-    )
+        print(format_report(result.fine_tuning))
+    best = result.best
+    print(f'best: epoch {best.epoch}, mean IoU {best.mean_iou:.3f} at {best.resolution} resolution')
+    print(result.best_checkpoint)
     return 0
-
-
-def show_samples(config: TrainConfig, path: Path) -> Path:
-    """Writes a picture of training samples as the first stage's first epochs will see them."""
-    from minisegnet_core.data.dataset import open_dataset
-    from minisegnet_core.imaging import write_image
-    from minisegnet_core.training.data.loader import SegmentationDataset
-    from minisegnet_core.training.data.reading import SampleReader
-    from minisegnet_core.training.data.sample_sheet import augmented_samples_sheet
-
-    config.check()
-    dataset = open_dataset(config.data)
-    stage = next(stage for stage in config.stages.values() if stage.epochs)
-    reader = SampleReader(stage.resolution)
-    data = SegmentationDataset(
-        dataset.split('train'), dataset.classes, reader, augment=config.augment, seed=config.seed
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_image(path, augmented_samples_sheet(data, dataset.classes, SHOWN_SAMPLES))
-    return path
-
-
-def _with_shipped_configs(argv: list[str]) -> list[str]:
-    found = []
-    for before, argument in zip(['', *argv], argv, strict=False):
-        option, equals, name = argument.partition('=') if argument.startswith('--config=') else ('', '', argument)
-        is_name = name == Path(name).name and not Path(name).exists()
-        if is_name and (equals or before == '--config'):
-            found.append(option + equals + str(find_config(name)))
-        else:
-            found.append(argument)
-    return found
-
-
-def _underscored(argument: str) -> str:
-    if not argument.startswith('--'):
-        return argument
-    name, equals, value = argument.partition('=')
-    setting, dot, key = name[2:].partition('.')
-    if setting != 'repeat':  # whose keys are how names of images begin
-        key = key.replace('-', '_')
-    return '--' + setting.replace('-', '_') + dot + key + equals + value
-
-
-def _copy_few(data: str, folder: Path) -> None:
-    """The first images of each split: a data set of thousands would take hours in batches of two."""
-    from minisegnet_core.data.dataset import open_dataset
-    from minisegnet_core.data.writer import DatasetWriter
-
-    dataset = open_dataset(data)
-    with DatasetWriter(folder, dataset.classes, absent=dataset.absent) as writer:
-        for split, count in SMOKE_IMAGES.items():
-            for sample in dataset.split(split)[:count]:
-                writer.add(
-                    sample.name, *sample.read(), split=split, balls=sample.balls, group=sample.group, stamp=sample.stamp
-                )
-
-
-def _render_smoke_data(folder: Path) -> None:
-    from minisegnet_core.data.writer import DatasetWriter
-    from minisegnet_core.scenes import SceneConfig, render_scene
-
-    width, height = SMOKE_SIZE
-    scenes = SceneConfig.from_mapping({'preset': 'mixed', 'image': {'width': width, 'height': height}})
-    with DatasetWriter(folder) as writer:
-        index = 0
-        for split, count in SMOKE_IMAGES.items():
-            for _ in range(count):
-                scene = render_scene(scenes, 0, index)
-                writer.add(f'{index:03}', scene.image, scene.labels, split=split, balls=scene.balls)
-                index += 1

@@ -1,236 +1,110 @@
-"""What a training, or a range test, needs before its first step: data, starting weights, hardware, loss."""
+"""What stays the same during a training or an LR range test: data, network, loss, and the stages as they will run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.utils.data import DataLoader
 
-from minisegnet_core.checkpoint import load_checkpoint, record_from_metadata
-from minisegnet_core.classes import SOCCER
+from minisegnet_core.classes import SOCCER, ClassSet
+from minisegnet_core.data.checks import check_dataset, never_shown
 from minisegnet_core.data.dataset import Dataset, Sample
-from minisegnet_core.data.statistics import class_shares
+from minisegnet_core.data.reduction import class_fractions
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.model import MiniSegNet
 from minisegnet_core.preprocessing import Preprocessing
-from minisegnet_core.training.allocator import give_freed_memory_back
-from minisegnet_core.training.blending import Blend
 from minisegnet_core.training.config import StageConfig, TrainConfig
-from minisegnet_core.training.data.cache import cache_folder, open_cache
-from minisegnet_core.training.data.loader import Batch, SegmentationDataset, training_loader, validation_loader
-from minisegnet_core.training.encoder_weights import load_encoder_weights
-from minisegnet_core.training.hardware import compiles, gather, memory_format
-from minisegnet_core.training.loop import Machinery
-from minisegnet_core.training.losses import SegmentationLoss, weights_from_shares
-from minisegnet_core.training.validation import Validation, validate
-
-Message = Callable[[str], None]
-Progress = Callable[[Sequence[Sample]], Iterable[Sample]]
+from minisegnet_core.training.hardware import gather
+from minisegnet_core.training.losses import SegmentationLoss, weights_from_fractions
+from minisegnet_core.training.reporting import Reporter
+from minisegnet_core.training.starting_model import make_starting_model
 
 
-class Setup:
-    """All that stages work on. The model is on its device; everything random that follows is seeded.
+@dataclass(frozen=True)
+class TrainingContext:
+    """What stages, validation and checkpoints share. Only the weights of the model change.
+
+    Attributes:
+        config: all settings.
+        fabric: device, processes and precision.
+        dataset: as opened from ``config.data``.
+        train_samples: the training split, with the repetitions of ``config.repeat``.
+        val_samples: the validation split.
+        stages: names to the stages that have epochs, as they will run.
+        model: the network, on its device.
+        preprocessing: mean and standard deviation of its input.
+        class_weights: one for each class, in the cross-entropy.
+        criterion: the loss.
+    """
+
+    config: TrainConfig
+    fabric: Fabric
+    dataset: Dataset
+    train_samples: tuple[Sample, ...]
+    val_samples: tuple[Sample, ...]
+    stages: Mapping[str, StageConfig]
+    model: MiniSegNet
+    preprocessing: Preprocessing
+    class_weights: tuple[float, ...]
+    criterion: SegmentationLoss
+
+    @property
+    def classes(self) -> ClassSet:
+        """The classes of the data set and of the network."""
+        return self.dataset.classes
+
+
+def check_data(dataset: Dataset, splits: Sequence[str], fabric: Fabric, reporter: Reporter) -> None:
+    """Open every image and label once and report classes that no label shows; one process does it for all.
+
+    Raises:
+        DatasetError: a file is missing, damaged or contradicts the data set.
+    """
+    if fabric.is_global_zero:
+        for sentence in never_shown(**check_dataset(dataset, splits, reporter.reading)):
+            reporter.message(sentence)
+    fabric.barrier()
+
+
+def make_context(
+    config: TrainConfig, dataset: Dataset, fabric: Fabric, reporter: Reporter, state: dict[str, Any] | None = None
+) -> TrainingContext:
+    """Build the network, the loss and the stages, and seed all random numbers that follow.
 
     Args:
-        config: checked settings.
-        dataset: that of ``config.data``.
-        fabric: device, processes and precision.
-        message: is told what differs from the configuration, and why.
-        progress: wraps images that must be read before the training can begin.
-        state: of the run that is resumed; its weights replace all starting weights.
+        reporter: receives the differences between the configuration and what will be done.
+        state: content of ``last.ckpt`` of the run that is resumed.
 
     Raises:
         ConfigurationError, DatasetError, ModelError: settings, data or starting weights cannot be used.
     """
-
-    def __init__(
-        self,
-        config: TrainConfig,
-        dataset: Dataset,
-        fabric: Fabric,
-        message: Message = lambda text: None,
-        progress: Progress = lambda samples: samples,
-        state: dict[str, Any] | None = None,
-    ) -> None:
-        self.config, self.dataset, self.classes, self.fabric = config, dataset, dataset.classes, fabric
-        self.message, self.progress = message, progress
-        samples = dataset.split('train')
-        for prefix in config.repeat:
-            if not any(sample.name.startswith(prefix) for sample in samples):
-                message(f'repeat.{prefix}: no training image has a name that begins so')
-        self.train_samples = repeated(samples, config.repeat)
-        self.val_samples = dataset.split('val')
-        _require_a_weight_each(config, dataset)
-        torch.manual_seed(config.seed)
-        self.model, self.preprocessing, pretrained = self._starting_model(state)
-        self.model.to(fabric.device)
-        if config.sync_batchnorm and fabric.world_size > 1:
-            nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
-        self.network: nn.Module = self.model
-        self.stages = self._effective_stages(pretrained)
-        for name, stage in self.stages.items():
-            self._check_batches(name, stage)
-        self.machinery = Machinery(fabric, self.preprocessing)
-        self.blend = Blend(self.model, config.keep, state['start'] if state and config.keep else None)
-        self.class_weights = state['class_weights'] if state else self._class_weights()
-        self.criterion = SegmentationLoss(config.loss, self.classes, self.class_weights, dataset.absent)
-        self.criterion.to(fabric.device)
-
-    def _starting_model(self, state: dict[str, Any] | None) -> tuple[MiniSegNet, Preprocessing, bool]:
-        config = self.config
-        pretrained = bool(config.init_from) or config.encoder_weights != 'none'
-        if state:
-            was = record_from_metadata(state['record'], Path(config.output)).classes.names
-            if was != self.classes.names:
-                raise ConfigurationError(
-                    f'a resumed run keeps its classes, {", ".join(was)}; {self.dataset.root} has '
-                    f'{", ".join(self.classes.names)}'
-                )
-            model = MiniSegNet(len(self.classes), float(state['record'].get('width_mult', 1)))
-            model.load_state_dict(state['model'])
-            return model, Preprocessing.from_dict(state['preprocessing']), pretrained
-        if config.init_from:
-            model, record = load_checkpoint(config.init_from)
-            if record.classes.names != self.classes.names:
-                raise ConfigurationError(
-                    f'init_from has the classes {", ".join(record.classes.names)}, '
-                    f'the data set {", ".join(self.classes.names)}; they must be the same'
-                )
-            if config.width_mult not in (1, record.width_mult):
-                raise ConfigurationError(
-                    f'width_mult is {config.width_mult:g}, but init_from has {record.width_mult:g}; leave it out'
-                )
-            return model, record.preprocessing, pretrained
-        model = MiniSegNet(len(self.classes), config.width_mult)
-        load_encoder_weights(model, config.encoder_weights)
-        return model, Preprocessing(), pretrained
-
-    def _effective_stages(self, pretrained: bool) -> dict[str, StageConfig]:
-        stages = {name: stage for name, stage in self.config.stages.items() if stage.epochs}
-        frozen = [name for name, stage in stages.items() if stage.encoder == 'frozen']
-        if frozen and not pretrained and not self.config.freeze_anyway:
-            self.message(
-                f'the encoder starts from random weights, so freezing it in {", ".join(frozen)} would be pointless: '
-                'it is trained there (--freeze-anyway true freezes it all the same)'
-            )
-            for name in frozen:
-                stages[name] = replace(stages[name], encoder='trained')
-        return stages
-
-    def _check_batches(self, name: str, stage: StageConfig) -> None:
-        """Few images make smaller batches than those set, down to where batch norm has no statistics."""
-        there, parts = len(self.train_samples), self.fabric.world_size * stage.accumulation
-        count = min(stage.images or there, there)
-        size = min(stage.batch_size, count)
-        if size < 2 * parts:
-            raise ConfigurationError(
-                f'{name} sees {count} training images, which batch norm cannot learn from in {parts} '
-                f'part{"s" * (parts > 1)} of a batch: it needs at least {2 * parts}'
-            )
-        if size < stage.batch_size:
-            self.message(f'{name}: batches have {size} images, all that there are, not {stage.batch_size}')
-        if stage.images > there:
-            self.message(f'{name}: an epoch has {there} images, all that there are, not {stage.images}')
-
-    def _class_weights(self) -> list[float]:
-        given = self.config.class_weights
-        if given == 'auto':
-            # One process reads all labels, the others take its word.
-            here = self.fabric.is_global_zero
-            shares = class_shares(self.train_samples, self.classes, self.progress).tolist() if here else []
-            given = weights_from_shares(gather(self.fabric, shares)[0])
-            self.message('class weights from the data: ' + ', '.join(f'{w:.2f}' for w in given))
-        weights = list(given) or [1.0] * len(self.classes)
-        if weights == TrainConfig().class_weights and self.classes.names != SOCCER.names:
-            meant, names = ', '.join(SOCCER.names), ', '.join(self.classes.names)
-            self.message(
-                f'class_weights {", ".join(f"{w:g}" for w in weights)} are meant for {meant}; here they weigh {names} '
-                '(--class-weights auto: from the data)'
-            )
-        return [0.0 if n in self.dataset.absent else w for n, w in zip(self.classes.names, weights, strict=True)]
-
-    def stage_data(self, stage: StageConfig, output: Path) -> tuple[SegmentationDataset, SegmentationDataset]:
-        """Training and validation data at the stage's resolution.
-
-        Args:
-            output: keeps the cache of decoded images where the data set's own folder cannot be written.
-        """
-        config = self.config
-        reader = open_cache(
-            tuple(dict.fromkeys((*self.train_samples, *self.val_samples))),  # repeated ones once
-            stage.resolution,
-            cache_folder(self.dataset.root, output / 'cache'),
-            limit_gb=config.cache_gb,
-            progress=self.progress,
-            message=self.message,
-        )
-        return (
-            SegmentationDataset(self.train_samples, self.classes, reader, augment=config.augment, seed=config.seed),
-            SegmentationDataset(self.val_samples, self.classes, reader),
-        )
-
-    def batches(self, stage: StageConfig, data: SegmentationDataset, epoch: int) -> DataLoader[Batch]:
-        """This process's part of an epoch's batches; the next thing done shall be to go through them."""
-        rank, world = self.fabric.global_rank, self.fabric.world_size
-        workers = self._workers()
-        return training_loader(data, stage.batch_size, workers, epoch, stage.images, rank=rank, world_size=world)
-
-    def _workers(self) -> int:
-        """How many are forked where a loop over batches begins; memory that lies free is not to be theirs too."""
-        if self.config.workers and self.fabric.device.type == 'cpu':
-            give_freed_memory_back()
-        return self.config.workers
-
-    def validate(
-        self, stage: StageConfig, data: SegmentationDataset, group_of: Callable[[Sample], str] = lambda sample: ''
-    ) -> Validation:
-        """Scores the model as it is on the validation data of a stage."""
-        torch.backends.cudnn.benchmark = False
-        rank, world = self.fabric.global_rank, self.fabric.world_size
-        part = max(1, stage.batch_size // (world * stage.accumulation))
-        batches = validation_loader(data, part, self._workers(), rank=rank, world_size=world)
-        scale = 2 if stage.resolution == 'half' else 1
-        return validate(
-            self.model, batches, data.samples, self.dataset, self.criterion, self.machinery, scale, group_of
-        )
-
-    def enter_stage(self, stage: StageConfig) -> list[nn.Parameter]:
-        """Freezes or frees the encoder, makes :attr:`network` ready, and gives the parameters that the stage trains."""
-        self.model.encoder.requires_grad_(stage.encoder == 'trained')
-        layout = memory_format(self.fabric.device, frozen_encoder=stage.encoder == 'frozen')
-        self.machinery.memory_format = layout
-        self.model.to(memory_format=layout)  # type: ignore[call-overload]
-        compiled = torch.compile(self.model, dynamic=False) if compiles(self.config, self.fabric) else self.model
-        self.network = self.fabric.setup_module(compiled)  # type: ignore[arg-type]
-        return [p for p in self.model.parameters() if p.requires_grad]
-
-    def make_optimizer(self, parameters: list[nn.Parameter], lr: float) -> torch.optim.Optimizer:
-        """AdamW on the parameters of a stage."""
-        optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=self.config.weight_decay, fused=True)
-        return self.fabric.setup_optimizers(optimizer)  # type: ignore[return-value]
-
-    def train_mode(self, stage: StageConfig) -> None:
-        """Puts the model into training mode; of a frozen encoder, batch-norm statistics must not move either, and
-        with ``freeze_statistics`` none do."""
-        self.network.train()
-        # Crops are all of one size, so trying the GPU's algorithms once pays; for images of many sizes it would not.
-        torch.backends.cudnn.benchmark = bool(self.config.augment.crop)
-        if stage.encoder == 'frozen':
-            self.model.encoder.eval()
-        if self.config.freeze_statistics:
-            for module in self.model.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+    train_samples = repeated(dataset.split('train'), config.repeat, reporter)
+    val_samples = dataset.split('val')
+    _require_weight_per_class(config, dataset)
+    torch.manual_seed(config.seed)
+    model, preprocessing = make_starting_model(config, dataset, state)
+    model.to(fabric.device)
+    if config.sync_batchnorm and fabric.world_size > 1:
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    stages = _stages_with_epochs(config, reporter)
+    for name, stage in stages.items():
+        _check_batch_size(name, stage, len(train_samples), fabric.world_size, reporter)
+    weights = state['class_weights'] if state else _class_weights(config, dataset, train_samples, fabric, reporter)
+    criterion = SegmentationLoss(config.loss, dataset.classes, weights, dataset.absent).to(fabric.device)
+    return TrainingContext(
+        config, fabric, dataset, train_samples, val_samples, stages, model, preprocessing, tuple(weights), criterion
+    )
 
 
-def repeated(samples: Sequence[Sample], repeat: Mapping[str, int]) -> tuple[Sample, ...]:
-    """Samples as often as ``repeat`` says of their names' beginnings, in their order; the longest that fits counts."""
+def repeated(samples: Sequence[Sample], repeat: Mapping[str, int], reporter: Reporter) -> tuple[Sample, ...]:
+    """Return the samples in order, each as often as ``repeat`` has it for the longest prefix of its name."""
+    for prefix in repeat:
+        if not any(sample.name.startswith(prefix) for sample in samples):
+            reporter.message(f'repeat.{prefix}: no training image has a name that begins with {prefix}')
 
     def times(sample: Sample) -> int:
         return repeat.get(max((p for p in repeat if sample.name.startswith(p)), key=len, default=''), 1)
@@ -238,10 +112,67 @@ def repeated(samples: Sequence[Sample], repeat: Mapping[str, int]) -> tuple[Samp
     return tuple(sample for sample in samples for _ in range(times(sample)))
 
 
-def _require_a_weight_each(config: TrainConfig, dataset: Dataset) -> None:
+def _require_weight_per_class(config: TrainConfig, dataset: Dataset) -> None:
     weights, names = config.class_weights, dataset.classes.names
     if weights and weights != 'auto' and len(weights) != len(names):
         raise ConfigurationError(
-            f'class_weights has {len(weights)} numbers, the data set {len(names)} classes '
-            f'({", ".join(names)}); give one for each, or none'
+            f'class_weights has {len(weights)} numbers, but the data set has {len(names)} classes '
+            f'({", ".join(names)}); give one for each, or `auto`'
         )
+
+
+def _stages_with_epochs(config: TrainConfig, reporter: Reporter) -> dict[str, StageConfig]:
+    """Return the stages that will run. An encoder with random weights is trained even where it should be frozen."""
+    stages = {name: stage for name, stage in config.stages.items() if stage.epochs}
+    frozen = [name for name, stage in stages.items() if stage.encoder == 'frozen']
+    if frozen and not config.starts_pretrained and not config.freeze_anyway:
+        reporter.message(
+            f'the encoder starts from random weights, so it is trained in {", ".join(frozen)} instead of frozen; '
+            '--freeze-anyway freezes it'
+        )
+        for name in frozen:
+            stages[name] = replace(stages[name], encoder='trained')
+    return stages
+
+
+def _check_batch_size(name: str, stage: StageConfig, available: int, processes: int, reporter: Reporter) -> None:
+    """Report batches that are smaller than set because there are few images; refuse parts of fewer than two.
+
+    Batch norm needs two images in each part of a batch.
+    """
+    parts = processes * stage.accumulation
+    count = min(stage.images or available, available)
+    size = min(stage.batch_size, count)
+    if size < 2 * parts:
+        raise ConfigurationError(
+            f'{name} has {count} training images, but batches in {parts} part{"s" * (parts > 1)} need at least '
+            f'{2 * parts} for batch norm; add images, or reduce accumulation or processes'
+        )
+    if size < stage.batch_size:
+        reporter.message(
+            f'{name}: the batch size is {size}, the number of training images, instead of {stage.batch_size}'
+        )
+    if stage.images > available:
+        reporter.message(f'{name}: an epoch has {available} images, all training images, instead of {stage.images}')
+
+
+def _class_weights(
+    config: TrainConfig, dataset: Dataset, samples: Sequence[Sample], fabric: Fabric, reporter: Reporter
+) -> list[float]:
+    """Return the weight of each class; 0 for classes that the labels never show by design."""
+    classes = dataset.classes
+    if config.class_weights == 'auto':
+        # One process reads all labels for the others.
+        here = fabric.is_global_zero
+        fractions = class_fractions(samples, classes, reporter.reading).tolist() if here else []
+        weights = weights_from_fractions(gather(fabric, fractions)[0])
+        reporter.message('class weights from the data: ' + ', '.join(f'{weight:.2f}' for weight in weights))
+    else:
+        weights = list(config.class_weights) or [1.0] * len(classes)
+        if config.class_weights == TrainConfig().class_weights and classes.names != SOCCER.names:
+            reporter.message(
+                f'class_weights {", ".join(f"{weight:g}" for weight in weights)} are meant for '
+                f'{", ".join(SOCCER.names)}, but the classes are {", ".join(classes.names)}; '
+                '--class-weights auto takes them from the data'
+            )
+    return [0.0 if name in dataset.absent else w for name, w in zip(classes.names, weights, strict=True)]

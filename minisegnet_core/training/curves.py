@@ -1,16 +1,9 @@
-"""Picture of a run: its losses, IoU and learning rate over the epochs. A training draws it after each stage; by hand:
-
-python -m minisegnet_core.training.curves runs/first                 # runs/first/curves.png, from its metrics.csv
-python -m minisegnet_core.training.curves runs/first --output a.png
-"""
+"""Curves of a run: losses, IoU and learning rate over the epochs. A training draws them after each stage."""
 
 from __future__ import annotations
 
 import csv
 import math
-import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -19,26 +12,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.cli import command
-from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.errors import ConfigurationError, shortened
+from minisegnet_core.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 CURVES, TABLE = 'curves.png', 'metrics.csv'
-HINT = 'matplotlib is not installed, so no curves are drawn; the CSV files hold them: pip install matplotlib'
-IOU = 'iou_'
-"""What the columns of metrics.csv begin with that hold a class's IoU."""
-RESOLUTION = 110
-"""Pixels an inch of the pictures."""
+HINT = 'matplotlib is not installed, so no curves are drawn; the CSV files hold the figures: pip install matplotlib'
+IOU_PREFIX = 'iou_'
+"""Begins the names of columns of metrics.csv that hold a class's IoU."""
+DPI = 110
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """The columns of a run's metrics.csv; each figure an array with one value for each epoch, NaN where undefined.
+    """The columns of a run's metrics.csv.
 
-    stages: name and resolution of each epoch's stage.
+    Attributes:
+        stages: name and resolution of each epoch's stage.
+        columns: names to arrays with one value per epoch, NaN where undefined.
     """
 
     stages: list[tuple[str, str]]
@@ -46,30 +40,30 @@ class Metrics:
 
     @classmethod
     def read(cls, path: Path) -> Metrics:
-        """Of a ``metrics.csv``.
+        """Read a ``metrics.csv``.
 
         Raises:
-            ConfigurationError: there is none, it has no epoch, or it is something else.
+            ConfigurationError: the file is missing, has no epoch, or is something else.
         """
         try:
             with path.open(newline='') as file:
                 rows = list(csv.DictReader(file))
             if not rows:
-                raise ValueError('it has none')
+                raise ValueError('it has no rows')
             stages = [(row['stage'], row['resolution']) for row in rows]
             names = [name for name in rows[0] if name not in ('stage', 'resolution')]
             columns = {name: np.array([float(row[name]) for row in rows]) for name in names}
         except OSError as error:
-            raise ConfigurationError(f'{path} cannot be read: {error.strerror or error}') from error
+            raise ConfigurationError(f'cannot read {path}: {error.strerror or error}') from error
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigurationError(
-                f'{path} is not the metrics.csv of a run with at least one epoch: {error}'
+                f'{path} is not the metrics.csv of a run with at least one epoch: {shortened(str(error))}'
             ) from error
         return cls(stages, columns)
 
     @property
     def spans(self) -> list[tuple[str, float, float]]:
-        """Each stage's name with its resolution, and where it begins and ends on the axis of epochs."""
+        """Each stage: its name with its resolution, and its first and last position on the axis of epochs."""
         numbered = zip(self.columns['epoch'].tolist(), self.stages, strict=True)
         spans = []
         for (name, resolution), epochs in groupby(numbered, key=lambda pair: pair[1]):
@@ -79,18 +73,18 @@ class Metrics:
 
     @property
     def best(self) -> int:
-        """Index of the epoch whose checkpoint is the best one: highest mean IoU at the highest resolution."""
+        """Index of the epoch of the best checkpoint: maximum mean IoU at the highest resolution."""
         full = np.array([resolution == 'full' for _, resolution in self.stages])
         score = np.where(np.isnan(self.columns['mean_iou']), -math.inf, self.columns['mean_iou'])
         return int(np.where(full | ~full.any(), score, -math.inf).argmax())
 
 
 def draw_run(metrics: Metrics, path: Path, title: str) -> None:
-    """Losses, mean IoU, IoU of each class and learning rate over the epochs, as PNG; the stages are marked.
+    """Draw losses, mean IoU, IoU of each class and learning rate over the epochs, as PNG, with the stages marked.
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
-        TrainingError: the picture cannot be written.
+        OutputError: the image cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -106,16 +100,16 @@ def draw_run(metrics: Metrics, path: Path, title: str) -> None:
     label = f'best: {columns["mean_iou"][best]:.3f}, epoch {epochs[best]:.0f}'
     mean.plot(epochs[best], columns['mean_iou'][best], 'o', color='tab:red', label=label)
     for name in columns:
-        if name.startswith(IOU):
-            classes.plot(epochs, columns[name], marker='.', label=name.removeprefix(IOU))
-    rate.plot(epochs, columns['lr'], marker='.', label="each epoch's last")
-    for axes, what in (
+        if name.startswith(IOU_PREFIX):
+            classes.plot(epochs, columns[name], marker='.', label=name.removeprefix(IOU_PREFIX))
+    rate.plot(epochs, columns['lr'], marker='.', label='last of each epoch')
+    for axes, quantity in (
         (loss, 'loss'),
         (mean, 'mean IoU, validation'),
         (classes, 'IoU, validation'),
         (rate, 'learning rate'),
     ):
-        _dress(axes, what, metrics.spans)
+        _label(axes, quantity, metrics.spans)
     loss.set_yscale('log')
     rate.set_yscale('log')
     for axes in panels[1]:
@@ -124,8 +118,8 @@ def draw_run(metrics: Metrics, path: Path, title: str) -> None:
     save_figure(figure, path)
 
 
-def _dress(axes: Axes, what: str, spans: list[tuple[str, float, float]]) -> None:
-    axes.set_ylabel(what)
+def _label(axes: Axes, quantity: str, spans: list[tuple[str, float, float]]) -> None:
+    axes.set_ylabel(quantity)
     axes.grid(alpha=0.3)
     axes.legend()
     axes.set_xlim(spans[0][1], spans[-1][2])
@@ -137,31 +131,9 @@ def _dress(axes: Axes, what: str, spans: list[tuple[str, float, float]]) -> None
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Writes a figure as PNG.
+    """Write a figure as PNG.
 
     Raises:
-        TrainingError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
-    from minisegnet_core.files import write_atomically
-
-    write_atomically(path, lambda file: figure.savefig(file, format='png', dpi=RESOLUTION), durable=True)
-
-
-@command
-def main(argv: Sequence[str], prog: str) -> int:
-    parser = ArgumentParser(prog=prog, description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument('run', type=Path, help='folder of a run, or its metrics.csv')
-    parser.add_argument('--output', type=Path, help=f'PNG file to write; default: {CURVES} in the folder of the run')
-    options = parser.parse_args(argv)
-    table = options.run / TABLE if options.run.is_dir() else options.run
-    picture = options.output or table.with_name(CURVES)
-    try:
-        draw_run(Metrics.read(table), picture, table.absolute().parent.name)
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(HINT) from error
-    print(picture)
-    return 0
-
-
-if __name__ == '__main__':
-    sys.exit(main(prog='python -m minisegnet_core.training.curves'))
+    write_atomically(path, lambda file: figure.savefig(file, format='png', dpi=DPI), durable=True)

@@ -1,7 +1,7 @@
-"""Devices, processes and precision of a training, in the hands of Lightning Fabric.
+"""Devices, processes and precision of a training, managed by Lightning Fabric.
 
-Fabric brings what plain PyTorch leaves to each program: the environment of torchrun on one or several machines, the
-choice of backend, distributed data parallelism, autocast and loss scaling. On one device it does nothing.
+Fabric handles what plain PyTorch leaves to each program: the environment of torchrun on one or several machines, the
+choice of backend, distributed data parallelism, autocast and loss scaling. On one device in float32 it does nothing.
 """
 
 from __future__ import annotations
@@ -27,47 +27,52 @@ FABRIC_PRECISION: dict[str, Literal['32-true', 'bf16-mixed', '16-mixed']] = {
     'bfloat16': 'bf16-mixed',
     'float16': '16-mixed',
 }
-PATIENCE = timedelta(hours=6)
-"""How long processes wait for each other: one decodes a whole data set while the others have nothing to do."""
+TIMEOUT = timedelta(hours=6)
+"""Maximum time that processes wait for each other, for example while one of them decodes a whole data set."""
 
 Value = TypeVar('Value')
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
-    """Device, processes and precision of ``config``, started.
+    """Launch the device, processes and precision that ``config`` asks for.
 
-    Under torchrun this process joins the others; else it stays alone. On the CPU, freed memory is kept from now on, see
-    :func:`keep_freed_memory`.
+    Under torchrun this process joins the others, otherwise it is the only one. On the CPU, freed memory is kept from
+    now on; see :func:`keep_freed_memory`.
 
     Raises:
-        ConfigurationError: this machine cannot do what is set.
+        ConfigurationError: this machine does not support the settings.
     """
     local, world = int(os.environ.get('LOCAL_WORLD_SIZE', '1')), int(os.environ.get('WORLD_SIZE', '1'))
     device = _device(config.device)
     cuda = device.type == 'cuda'
     if world > 1 and device.index is not None:
-        raise ConfigurationError(f'device {config.device} is one GPU, but torchrun started {world} processes: cuda')
+        raise ConfigurationError(
+            f'device {config.device} is one GPU, but torchrun started {world} processes; use --device cuda'
+        )
     if cuda and local > torch.cuda.device_count():
-        raise ConfigurationError(f'{local} processes on this machine, but {torch.cuda.device_count()} GPUs; one each')
+        raise ConfigurationError(
+            f'torchrun started {local} processes on this machine, which has {torch.cuda.device_count()} GPUs; '
+            'start one for each GPU'
+        )
     if config.sync_batchnorm and not cuda:
-        raise ConfigurationError('sync_batchnorm needs GPUs; leave it false on the CPU')
+        raise ConfigurationError('sync_batchnorm needs GPUs; remove it for training on the CPU')
     for name, stage in config.stages.items():
         if stage.epochs and stage.batch_size < 2 * world * stage.accumulation:
             raise ConfigurationError(
                 f'{name}.batch_size is {stage.batch_size}, but {world} processes with accumulation '
-                f'{stage.accumulation} need at least {2 * world * stage.accumulation}: two images in each part'
+                f'{stage.accumulation} need at least {2 * world * stage.accumulation}, two images for each part'
             )
     precision = _precision(config.precision, device)
     if not cuda:
         keep_freed_memory()
     elif precision != 'float32':
-        torch.set_float32_matmul_precision('high')  # what autocast leaves in float32 need not be exact to its last bit
+        torch.set_float32_matmul_precision('high')  # TF32 is precise enough for what autocast leaves in float32
     fabric = Fabric(
         accelerator='cuda' if cuda else 'cpu',
         devices=local if world > 1 or not cuda else [device.index or 0],
         num_nodes=world // local,
-        # Batch statistics are averaged once an epoch, see average_batch_norm, not copied from one process each step.
-        strategy=DDPStrategy(broadcast_buffers=False, timeout=PATIENCE) if world > 1 else 'auto',
+        # Batch statistics are averaged once per epoch (average_batch_norm) instead of copied in each step.
+        strategy=DDPStrategy(broadcast_buffers=False, timeout=TIMEOUT) if world > 1 else 'auto',
         precision=FABRIC_PRECISION[precision],
     )
     fabric.launch()
@@ -75,7 +80,7 @@ def make_fabric(config: TrainConfig) -> Fabric:
 
 
 def gather(fabric: Fabric, value: Value) -> list[Value]:
-    """``value`` of every process, in the order of their ranks, in each of them."""
+    """Return the value of every process, in the order of their ranks, in each of them."""
     if fabric.world_size == 1:
         return [value]
     values: list[Any] = [None] * fabric.world_size
@@ -84,16 +89,16 @@ def gather(fabric: Fabric, value: Value) -> list[Value]:
 
 
 def summed(fabric: Fabric, value: Tensor) -> Tensor:
-    """Sum of the tensors of all processes, in each of them."""
+    """Return the sum of the tensors of all processes, in each of them."""
     total = fabric.all_reduce(value.clone(), reduce_op='sum')
     assert isinstance(total, Tensor)
     return total
 
 
 def average_batch_norm(model: nn.Module, fabric: Fabric) -> None:
-    """Gives all processes the mean of their running batch statistics, which each has gathered from its own images.
+    """Replace the running batch statistics of each process, which come from its own images, by their mean.
 
-    Layers in evaluation mode, those of a frozen encoder, stay as they are, to the bit.
+    Layers in evaluation mode, such as those of a frozen encoder, are not changed.
     """
     if fabric.world_size == 1:
         return
@@ -105,11 +110,11 @@ def average_batch_norm(model: nn.Module, fabric: Fabric) -> None:
 
 
 def compiles(config: TrainConfig, fabric: Fabric) -> bool:
-    """Whether the network is to be compiled; ``auto``: on GPUs that have what torch.compile needs, for crops.
+    """Return whether to compile the network; ``auto``: on GPUs that have what torch.compile needs, for crops.
 
-    Crops are all of one size. Each other size is compiled anew, which takes longer than it saves where images of many
-    sizes are trained on: on an H100, 1,917 crops of 512x384 a second instead of 1,567 (batch 32, bfloat16), and about a
-    minute or more for each size. On two CPU cores with AVX2 it brought no clear gain.
+    Crops have one size. Every other size would be compiled separately, which takes a minute or more and does not pay
+    for images of many sizes. Measured on an H100 with crops of 512x384, batch 32, bfloat16: 1,917 images/s instead of
+    1,567. On two CPU cores with AVX2 there was no clear gain.
     """
     if config.compile != 'auto':
         return config.compile
@@ -119,10 +124,10 @@ def compiles(config: TrainConfig, fabric: Fabric) -> bool:
 
 
 def memory_format(device: torch.device, *, frozen_encoder: bool) -> torch.memory_format:
-    """How images and weights are laid out in memory while training.
+    """Return the fastest layout of images and weights in memory for training.
 
-    Channels last is the faster one everywhere but for the gradients of convolutions on CPUs without AVX-512: measured
-    on two cores with AVX2, it is 1.1 times as fast with a frozen encoder, and 0.7 times as fast where all is trained.
+    Channels last is faster except for the gradients of convolutions on CPUs without AVX-512. Measured on two cores with
+    AVX2: 1.1x the speed with a frozen encoder, 0.7x when all layers are trained.
     """
     slow_gradients = device.type == 'cpu' and 'avx512f' not in processor().features
     return torch.contiguous_format if slow_gradients and not frozen_encoder else torch.channels_last
@@ -134,22 +139,22 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigurationError(f'device {name!r} is none that PyTorch knows: auto, cpu, cuda, cuda:0 ...') from error
+        raise ConfigurationError(f'device {name!r} is not a PyTorch device; use auto, cpu, cuda or cuda:0') from error
     if device.type not in ('cpu', 'cuda'):
-        raise ConfigurationError(f'device {name!r} is not supported in training: auto, cpu, cuda, cuda:0 ...')
+        raise ConfigurationError(f'device {name!r} is not supported for training; use auto, cpu, cuda or cuda:0')
     if device.type == 'cuda' and not torch.cuda.is_available():
-        raise ConfigurationError('device is cuda, but PyTorch sees no CUDA GPU here; use --device cpu')
+        raise ConfigurationError('device is cuda, but PyTorch finds no CUDA GPU; use --device cpu')
     return device
 
 
 def _precision(precision: str, device: torch.device) -> str:
-    """``auto`` is bfloat16 only where the hardware multiplies in it.
+    """Return the precision to train in; ``auto`` is bfloat16 only where the hardware multiplies in it.
 
-    A CPU without AMX or AVX-512 BF16 emulates bfloat16 convolutions: measured 13 times slower than float32.
+    A CPU without AMX or AVX-512 BF16 emulates bfloat16 convolutions: measured 13x slower than float32.
     """
     if precision == 'auto':
         fast = torch.cuda.is_bf16_supported() if device.type == 'cuda' else processor().native_bfloat16
         return 'bfloat16' if fast else 'float32'
     if precision == 'float16' and device.type != 'cuda':
-        raise ConfigurationError('precision float16 needs a GPU; use bfloat16 or float32 on the CPU')
+        raise ConfigurationError('precision float16 needs a GPU; use --precision bfloat16 or float32 on the CPU')
     return precision

@@ -1,9 +1,9 @@
-"""One epoch of training. Knows batches, a network and an optimizer; nothing of stages or files."""
+"""One epoch of training: batches, a network, an optimizer. Knows nothing of stages and files."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,100 +12,102 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from minisegnet_core.classes import IGNORE
-from minisegnet_core.data.dataset import Sample
 from minisegnet_core.errors import TrainingError
-from minisegnet_core.preprocessing import Preprocessing
+from minisegnet_core.preprocessing import Preprocessing, normalize
 from minisegnet_core.training.data.loader import Batch
-from minisegnet_core.training.data.transforms import to_network
 from minisegnet_core.training.hardware import gather, summed
 from minisegnet_core.training.losses import SegmentationLoss
+from minisegnet_core.training.reporting import OnStep
 
 
-@dataclass
-class Machinery:
-    """What every step needs: devices, processes and precision; how images are normalised and laid out in memory."""
+@dataclass(frozen=True)
+class NetworkInput:
+    """Turns the images of a batch into the network's input: device, normalization, memory layout."""
 
-    fabric: Fabric
     preprocessing: Preprocessing
+    device: torch.device
     memory_format: torch.memory_format = torch.channels_last
 
-    def prepare(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) uint8 of a batch to the network's normalised float input on the device."""
-        mean = torch.tensor(self.preprocessing.mean, device=self.fabric.device).view(3, 1, 1)
-        std = torch.tensor(self.preprocessing.std, device=self.fabric.device).view(3, 1, 1)
-        images = images.to(self.fabric.device, non_blocking=True)
-        return to_network(images, mean, std).contiguous(memory_format=self.memory_format)
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return normalized float images on the device, from (N, 3, H, W) uint8 RGB."""
+        mean = torch.tensor(self.preprocessing.mean, device=self.device).view(3, 1, 1)
+        std = torch.tensor(self.preprocessing.std, device=self.device).view(3, 1, 1)
+        images = images.to(self.device, non_blocking=True)
+        return normalize(images.float(), mean, std).contiguous(memory_format=self.memory_format)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What an optimizer step needs besides its batch and learning rate.
+
+    Attributes:
+        network: in the mode it is to be used in; frozen parts are in evaluation mode.
+        accumulation: parts into which a batch is split to save memory.
+    """
+
+    fabric: Fabric
+    network: nn.Module
+    prepare: NetworkInput
+    criterion: SegmentationLoss
+    optimizer: torch.optim.Optimizer
+    accumulation: int = 1
 
 
 def train_one_epoch(
-    network: nn.Module,
+    learner: Learner,
     batches: Iterable[Batch],
-    samples: Sequence[Sample],
-    criterion: SegmentationLoss,
-    optimizer: torch.optim.Optimizer,
     learning_rate: Callable[[int], float],
-    machinery: Machinery,
-    on_step: Callable[[float, float], None],
-    accumulation: int = 1,
+    on_step: OnStep,
+    image_name: Callable[[int], str] = str,
 ) -> float:
-    """Mean training loss of one pass over the batches.
-
-    The network is used in the mode it comes in: whoever froze parts of it has set them to evaluation.
+    """Take one optimizer step per batch and return the mean loss.
 
     Args:
-        samples: what the batches' indices point into.
-        learning_rate: of the step within this epoch, from 0.
+        learning_rate: of the step, counted from 0 within this epoch.
         on_step: called with (loss, learning rate) after each step.
-        accumulation: parts in which a step is computed.
+        image_name: names the image of a batch's index, for messages.
 
     Raises:
-        TrainingError: the loss is not finite; the text names the images.
+        TrainingError: the loss is not finite; the message names the images.
     """
     losses = []
     for step, batch in enumerate(batches):
         rate = learning_rate(step)
-        loss, _ = train_step(network, batch, criterion, optimizer, rate, machinery, accumulation)
+        loss, _ = train_step(learner, batch, rate)
         if not math.isfinite(loss):
-            mine = [samples[index].image_path.name for index in batch[2].tolist()]
-            names = ', '.join(name for names in gather(machinery.fabric, mine) for name in names)
+            here = [image_name(index) for index in batch[2].tolist()]
+            names = ', '.join(name for names in gather(learner.fabric, here) for name in names)
             raise TrainingError(
-                f'the loss is {loss} at step {step}, at the learning rate {rate:.2g}, for the images {names}. '
-                'If they and their labels are in order, lower the rate (--stage1.lr ...), or use --precision float32'
+                f'the loss is {loss} at step {step}, learning rate {rate:.2g}, for the images {names}. Check these '
+                'images and their labels, reduce the learning rate (--stage1.lr), or use --precision float32'
             )
         losses.append(loss)
         on_step(loss, rate)
     return float(np.mean(losses))
 
 
-def train_step(
-    network: nn.Module,
-    batch: Batch,
-    criterion: SegmentationLoss,
-    optimizer: torch.optim.Optimizer,
-    rate: float,
-    machinery: Machinery,
-    accumulation: int = 1,
-) -> tuple[float, float]:
-    """One optimizer step at a learning rate: its loss, and its share of right pixels, over all processes.
+def train_step(learner: Learner, batch: Batch, rate: float) -> tuple[float, float]:
+    """Take one optimizer step, unless its loss is not finite.
 
-    A step whose loss is not finite is not taken.
+    Returns:
+        The loss, and the fraction of label pixels that were classified correctly, over all processes.
     """
-    for group in optimizer.param_groups:
+    fabric, criterion = learner.fabric, learner.criterion
+    for group in learner.optimizer.param_groups:
         group['lr'] = rate
-    fabric = machinery.fabric
-    images, targets = batch[0], batch[1].to(fabric.device, non_blocking=True)
+    images, targets = batch[0], batch[1].to(fabric.device, non_blocking=True)  # (N, 3, H, W), (N, h, w)
     weights = summed(fabric, criterion.weights(targets))  # (3,), of the whole optimizer batch
-    optimizer.zero_grad(set_to_none=True)
-    seen = torch.zeros(3, dtype=torch.float64, device=fabric.device)  # loss, right pixels, valid pixels
-    parts = list(zip(images.chunk(accumulation), targets.chunk(accumulation), strict=True))
+    learner.optimizer.zero_grad(set_to_none=True)
+    totals = torch.zeros(3, dtype=torch.float64, device=fabric.device)  # loss, correct pixels, valid pixels
+    parts = list(zip(images.chunk(learner.accumulation), targets.chunk(learner.accumulation), strict=True))
     for number, (x, y) in enumerate(parts, 1):
-        with fabric.no_backward_sync(network, enabled=number < len(parts)):  # type: ignore[arg-type]
-            logits = network(machinery.prepare(x)).float()  # (n, C, h, w)
+        with fabric.no_backward_sync(learner.network, enabled=number < len(parts)):  # type: ignore[arg-type]
+            logits = learner.network(learner.prepare(x)).float()  # (n, C, h, w)
             loss = criterion.combine(criterion.sums(logits, y), weights)
-            # Processes take the mean of their gradients; it is to be the sum, the weights being those of all.
+            # DDP averages gradients over processes, but the loss needs their sum: the weights are those of all.
             fabric.backward(loss * fabric.world_size)
-        seen += torch.stack((loss.detach(), (logits.argmax(1) == y).sum(), (y != IGNORE).sum()))
-    total, right, valid = summed(fabric, seen).tolist()
+        totals += torch.stack((loss.detach(), (logits.argmax(1) == y).sum(), (y != IGNORE).sum()))
+    total, correct, valid = summed(fabric, totals).tolist()
     if math.isfinite(total):
-        optimizer.step()
-    return total, right / max(1, valid)
+        learner.optimizer.step()
+    return total, correct / max(1, valid)

@@ -1,8 +1,8 @@
-"""What training minimises: cross-entropy, soft Dice and total variation, each a mean over exactly what it counts.
+"""The training loss: weighted cross-entropy, soft Dice and total variation, each a mean over the entries it counts.
 
-Every term is a sum over pixels, classes or neighbours divided by a weight, and the weight follows from the truth alone.
-So the weights of a whole optimizer batch are known before its first part is computed, and parts computed one after the
-other, or by several processes, add up to the loss of the whole.
+Every term is a sum over pixels, classes or neighbours, divided by a weight that depends on the ground truth alone. The
+weights of a whole optimizer batch are therefore known before its first part is computed, and the losses of parts that
+are computed in sequence, or by several processes, add up to the loss of the whole batch.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from minisegnet_core.classes import IGNORE, LINE, ClassSet
 from minisegnet_core.training.config import LossConfig
 
 ENET_CONSTANT = 1.02
-"""Bounds the weights of :func:`weights_from_shares`: even a class with hardly a pixel weighs at most 50."""
+"""Bounds the weights of :func:`weights_from_fractions`: even a class with hardly a pixel weighs at most 50."""
 
 
 class SegmentationLoss(nn.Module):
-    """Sum of the terms of :class:`LossConfig`, in their shares.
+    """Weighted sum of the terms of :class:`LossConfig`.
 
     - Cross-entropy: mean over valid label pixels, weighted by class.
-    - Soft Dice (Milletari et al., "V-Net", arXiv 1606.04797, with plain sums below the bar): one minus 2 |P T| / (|P| +
-      |T|), mean over the pairs of image and class in which the truth shows the class.
+    - Soft Dice (Milletari et al., "V-Net", arXiv 1606.04797, with plain sums in the denominator): one minus
+      2 |P T| / (|P| + |T|), mean over the pairs of image and class in which the ground truth shows the class.
     - Total variation: absolute differences of the probabilities of neighbouring label pixels, summed over all classes
-      but the line, mean over pairs of valid neighbours. It favours whole blobs over speckles; lines are thin, so they
-      are left out.
+      except the line, mean over pairs of valid neighbours. It favours compact regions over speckles; lines are thin, so
+      they are left out.
 
-    Classes that this truth never draws (``absent``) cannot be told wrong from right: such a class's probability is
-    counted as that of what the truth draws instead.
+    The ground truth cannot judge classes that it never shows (``absent``). The probability of such a class is added to
+    that of the class which is drawn in its place.
 
     Args:
-        config: share of each term.
-        classes: of the logits.
-        class_weights: one for each class, for the cross-entropy; None: all 1.
-        absent: names of classes that this truth never draws, and what it draws instead.
+        config: weight of each term.
+        classes: channels of the logits.
+        class_weights: one for each class, for the cross-entropy; None: 1 each.
+        absent: names of classes that the ground truth never shows, and the classes drawn in their place.
     """
 
     class_weights: Tensor
@@ -58,7 +58,7 @@ class SegmentationLoss(nn.Module):
         self.blobs = [index for index, name in enumerate(classes.names) if name != LINE]
 
     def weights(self, targets: Tensor) -> Tensor:
-        """(3,) float64: what the sums of the three terms are to be divided by. Those of parts of a batch add up.
+        """Return (3,) float64: the divisors of the three sums. The weights of the parts of a batch add up.
 
         Args:
             targets: (N, h, w) int64 ids, 255 = ignore.
@@ -71,7 +71,7 @@ class SegmentationLoss(nn.Module):
         return torch.stack((weighted, shown.sum().double(), (across.sum() + down.sum()).double()))
 
     def sums(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """(3,) sums of cross-entropy, Dice and total variation; zero for those with no share.
+        """Return (3,) sums of cross-entropy, Dice and total variation; zero for terms that are left out.
 
         Args:
             logits: (N, C, h, w) float.
@@ -93,13 +93,13 @@ class SegmentationLoss(nn.Module):
         return torch.stack((cross_entropy, dice, total_variation))
 
     def combine(self, sums: Tensor, weights: Tensor) -> Tensor:
-        """The loss, from (3,) sums and the (3,) weights of everything that the loss is a mean over."""
-        shares = sums.new_tensor([self.config.cross_entropy, self.config.dice, self.config.total_variation])
-        # Where nothing is valid, sums are zero too.
-        return (shares * sums / weights.to(sums.dtype).clamp_min(1e-12)).sum()
+        """Return the loss, from the (3,) sums and the (3,) weights of the whole optimizer batch."""
+        factors = sums.new_tensor([self.config.cross_entropy, self.config.dice, self.config.total_variation])
+        # Where no pixel is valid, the sums are zero too.
+        return (factors * sums / weights.to(sums.dtype).clamp_min(1e-12)).sum()
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The loss of a batch that is the whole optimizer batch."""
+        """Return the loss of a batch that is the whole optimizer batch."""
         return self.combine(self.sums(logits, targets), self.weights(targets))
 
     def _merge_absent(self, logits: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class SegmentationLoss(nn.Module):
 
 
 def _one_hot(targets: Tensor, classes: int) -> Tensor:
-    """(N, C, h, w) bool; ignored pixels are of no class."""
+    """Return (N, C, h, w) bool; ignored pixels belong to no class."""
     return targets.unsqueeze(1) == torch.arange(classes, device=targets.device).view(1, -1, 1, 1)
 
 
@@ -122,7 +122,7 @@ def _dice(probabilities: Tensor, targets: Tensor) -> Tensor:
     valid = (targets != IGNORE).unsqueeze(1)
     common = (probabilities * truth).sum((2, 3))  # (N, C)
     both = (probabilities * valid).sum((2, 3)) + truth.sum((2, 3))
-    # At least 1 where the truth shows the class; elsewhere the clamp keeps 0 / 0 out of the gradient.
+    # At least 1 where the ground truth shows the class; elsewhere the clamp keeps 0 / 0 out of the gradient.
     return (1 - 2 * common / both.clamp_min(0.5))[truth.flatten(2).any(2)].sum()
 
 
@@ -137,12 +137,12 @@ def _valid_pairs(valid: Tensor) -> tuple[Tensor, Tensor]:
     return valid[:, :, 1:] & valid[:, :, :-1], valid[:, 1:] & valid[:, :-1]
 
 
-def weights_from_shares(shares: Sequence[float]) -> list[float]:
-    """Class weights from the classes' shares of the truth, the smallest weight 1.
+def weights_from_fractions(fractions: Sequence[float]) -> list[float]:
+    """Return class weights from the classes' fractions of the ground truth, scaled so that the smallest is 1.
 
-    1 / ln(1.02 + share), the weighting of Paszke et al., "ENet" (arXiv 1606.02147, section 5.1). Unlike the median
-    frequency, it stays moderate for the ball, of which there are few pixels. Classes that never occur weigh nothing.
+    The weight is 1 / ln(1.02 + fraction), as in Paszke et al., "ENet" (arXiv 1606.02147, section 5.1). Unlike median
+    frequency balancing it stays moderate for the ball, which covers few pixels. Classes that never occur get 0.
     """
-    raw = [1 / math.log(ENET_CONSTANT + share) if share > 0 else 0.0 for share in shares]
+    raw = [1 / math.log(ENET_CONSTANT + fraction) if fraction > 0 else 0.0 for fraction in fractions]
     smallest = min((weight for weight in raw if weight), default=1.0)
     return [weight / smallest for weight in raw]

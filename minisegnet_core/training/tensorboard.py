@@ -1,4 +1,4 @@
-"""A run's events for TensorBoard: scalars and pictures of each epoch. ``metrics.csv`` has the scalars too."""
+"""A run's events for TensorBoard: scalars and images of each epoch. ``metrics.csv`` holds the scalars too."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minisegnet_core.classes import ClassSet
-from minisegnet_core.training.run_folder import EpochRow
-from minisegnet_core.training.validation import Picture
+from minisegnet_core.training.reporting import EpochRow
+from minisegnet_core.training.validation import ShownImage
 from minisegnet_core.visualization import colorize, contact_sheet, enlarge_labels
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-HINT = 'TensorBoard is not installed, so the run has metrics.csv alone: pip install tensorboard, or --tensorboard false'
-CELL = 320
-"""Width in pixels of each picture."""
+HINT = 'TensorBoard is not installed; metrics.csv holds the figures: pip install tensorboard, or use --no-tensorboard'
+CELL_WIDTH = 320
+"""Width in pixels of each image of the sheet."""
 
 
 def open_events(folder: Path, first_epoch: int) -> SummaryWriter:
-    """A writer of events from ``first_epoch`` on; what an interrupted run wrote of later epochs is hidden.
+    """Return a writer of events from ``first_epoch`` on; later events of an interrupted run are hidden.
 
     Raises:
         ModuleNotFoundError: TensorBoard is not installed.
@@ -32,8 +33,8 @@ def open_events(folder: Path, first_epoch: int) -> SummaryWriter:
     return SummaryWriter(str(folder), purge_step=first_epoch)
 
 
-def write_epoch(events: SummaryWriter, row: EpochRow, pictures: list[Picture], classes: ClassSet) -> None:
-    """Scalars and pictures of an epoch, and all of it on the disk."""
+def write_epoch(events: SummaryWriter, row: EpochRow, shown: list[ShownImage], classes: ClassSet) -> None:
+    """Write scalars and images of an epoch, and flush them to the disk."""
     scalars = {
         'loss/train': row.train_loss,
         'loss/val': row.val_loss,
@@ -50,19 +51,20 @@ def write_epoch(events: SummaryWriter, row: EpochRow, pictures: list[Picture], c
     for name, value in scalars.items():
         if math.isfinite(value):
             events.add_scalar(name, value, row.epoch)
-    if pictures:
-        sheet = picture_sheet(pictures, classes)
-        events.add_image('image, truth, prediction', sheet, row.epoch, dataformats='HWC')
+    if shown:
+        events.add_image('image, ground truth, prediction', image_sheet(shown, classes), row.epoch, dataformats='HWC')
     events.flush()
 
 
-def picture_sheet(pictures: list[Picture], classes: ClassSet) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """One row for each picture: the image, its truth (ignore is grey), the network's answer."""
-    cells = []
-    for picture in pictures:
-        height, width = picture.image.shape[:2]
-        cells.append(picture.image)
-        for labels in (picture.truth, picture.prediction):
-            cells.append(colorize(enlarge_labels(labels, width, height), classes))
-    captions = [f'{p.name}: {part}' for p in pictures for part in ('image', 'truth', 'prediction')]
-    return contact_sheet(cells, 3, CELL, captions)
+def image_sheet(shown: list[ShownImage], classes: ClassSet) -> NDArray[np.uint8]:
+    """Return (H, W, 3) uint8 RGB with a row per image: the image, its ground truth (ignore is grey), the prediction."""
+    cells, captions = [], []
+    for entry in shown:
+        height, width = entry.image.shape[:2]
+        ground_truth, prediction = (
+            colorize(enlarge_labels(labels, width, height), classes)
+            for labels in (entry.ground_truth, entry.prediction)
+        )
+        cells += [entry.image, ground_truth, prediction]
+        captions += [f'{entry.name}: {part}' for part in ('image', 'ground truth', 'prediction')]
+    return contact_sheet(cells, 3, CELL_WIDTH, captions)

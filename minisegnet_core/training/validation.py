@@ -1,52 +1,60 @@
-"""Validation of a network on a split: loss, confusion and ball score, over all processes and by group."""
+"""Validation of a network on a split: loss, confusion matrix and ball score, over all processes and by group."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from minisegnet_core.ball import find_balls
 from minisegnet_core.classes import BALL
 from minisegnet_core.data.dataset import Dataset, Sample
 from minisegnet_core.metrics import BallScore, ConfusionMatrix
-from minisegnet_core.training.data.loader import Batch
+from minisegnet_core.training.config import StageConfig
+from minisegnet_core.training.context import TrainingContext
+from minisegnet_core.training.data.loader import SegmentationDataset, validation_loader
 from minisegnet_core.training.hardware import gather
-from minisegnet_core.training.loop import Machinery
+from minisegnet_core.training.loop import NetworkInput
 from minisegnet_core.training.losses import SegmentationLoss
+from minisegnet_core.training.stage import loader_workers
 
-PICTURES = 4
+SHOWN_IMAGES = 4
 
 
 @dataclass
 class Score:
-    """Confusion and ball score of some images."""
+    """Confusion matrix and ball score of some images."""
 
     confusion: ConfusionMatrix
     balls: BallScore = field(default_factory=BallScore)
     images: int = 0
 
     def merge(self, other: Score) -> None:
-        """Adds the images of another score."""
+        """Add the images of another score."""
         self.confusion.counts += other.confusion.counts
         self.images += other.images
-        for name, value in vars(other.balls).items():  # counts and lists alike
-            setattr(self.balls, name, getattr(self.balls, name) + value)
+        self.balls.merge(other.balls)
 
 
 @dataclass
-class Picture:
-    """What TensorBoard shows of an image: (H, W, 3) uint8 RGB as the network saw it, (h, w) uint8 truth and answer."""
+class ShownImage:
+    """One validation image for TensorBoard.
+
+    Attributes:
+        name: of the sample.
+        image: (H, W, 3) uint8 RGB, as the network received it.
+        ground_truth, prediction: (h, w) uint8 ids on the label grid.
+    """
 
     name: str
     image: NDArray[np.uint8]
-    truth: NDArray[np.uint8]
+    ground_truth: NDArray[np.uint8]
     prediction: NDArray[np.uint8]
 
 
@@ -54,12 +62,16 @@ class Picture:
 class Validation:
     """Result of :func:`validate`.
 
-    loss: the criterion's, over all images as one batch; groups: the score of each group of images, by name.
+    Attributes:
+        loss: of all images, as if they were one batch.
+        groups: score of each group of images, by name.
+        shown: some images of this process, spread over the split.
+        seconds: wall time.
     """
 
     loss: float
     groups: dict[str, Score]
-    pictures: list[Picture]
+    shown: list[ShownImage]
     seconds: float
 
     @property
@@ -71,67 +83,82 @@ class Validation:
         return total
 
 
+def no_group(sample: Sample) -> str:
+    """Put all samples into one group."""
+    return ''
+
+
 @torch.inference_mode()
 def validate(
-    model: nn.Module,
-    batches: Iterable[Batch],
-    samples: Sequence[Sample],
-    dataset: Dataset,
-    criterion: SegmentationLoss,
-    machinery: Machinery,
-    scale: int,
-    group_of: Callable[[Sample], str] = lambda sample: '',
+    context: TrainingContext,
+    settings: StageConfig,
+    data: SegmentationDataset,
+    layout: torch.memory_format = torch.channels_last,
+    group_of: Callable[[Sample], str] = no_group,
 ) -> Validation:
-    """Scores a model on this process's batches, on the label grid of their images, and adds those of the others.
+    """Score the model with its present weights; each process scores its part of the images.
 
     Args:
-        samples: what the batches' indices point into; give the ball truth.
-        dataset: gives the classes, and those that its truth never draws.
-        scale: received pixels per pixel of the network's images: 1, or 2 at half resolution.
-        group_of: names the group to which an image counts.
+        settings: of the stage, which give batch size and resolution.
+        data: validation images at that resolution.
+        layout: memory format of the images.
+        group_of: names the group to which a sample counts.
     """
     started = time.monotonic()
-    model.eval()
-    classes = len(dataset.classes)
+    torch.backends.cudnn.benchmark = False
+    fabric, criterion, dataset = context.fabric, context.criterion, context.dataset
+    prepare = NetworkInput(context.preprocessing, fabric.device, layout)
+    rank, world = fabric.global_rank, fabric.world_size
+    size = max(1, settings.batch_size // (world * settings.accumulation))
+    scale = 2 if settings.resolution == 'half' else 1  # received pixels per pixel of the network's image
+    batches = validation_loader(data, size, loader_workers(context), rank=rank, world_size=world)
+    context.model.eval()
     groups: dict[str, Score] = {}
     sums = np.zeros((2, 3))
-    pictured = {round(i) for i in np.linspace(0, len(samples) - 1, PICTURES)}  # spread over the split
-    pictures = []
+    chosen = {round(index) for index in np.linspace(0, len(data) - 1, SHOWN_IMAGES)}
+    shown = []
     for images, targets, indices in batches:
-        with machinery.fabric.autocast():
-            logits = model(machinery.prepare(images)).float()  # (N, C, h, w)
-        sums += _sums(criterion, logits, targets.to(logits.device))
+        with fabric.autocast():
+            logits = context.model(prepare(images)).float()  # (N, C, h, w)
+        sums += _loss_sums(criterion, logits, targets.to(logits.device))
         probabilities = logits.softmax(1).cpu().numpy()
-        answers = dataset.map_absent(probabilities.argmax(1).astype(np.uint8))  # (N, h, w)
-        truths = targets.numpy().astype(np.uint8)
+        predictions = dataset.map_absent(probabilities.argmax(1).astype(np.uint8))  # (N, h, w)
+        ground_truths = targets.numpy().astype(np.uint8)
         for row, index in enumerate(indices.tolist()):
-            sample = samples[index]
-            score = groups.setdefault(group_of(sample), Score(ConfusionMatrix(classes)))
+            sample = data.samples[index]
+            score = groups.setdefault(group_of(sample), Score(ConfusionMatrix(len(context.classes))))
             score.images += 1
-            score.confusion.add(truths[row], answers[row])
+            score.confusion.add(ground_truths[row], predictions[row])
             _score_ball(score.balls, sample, dataset, probabilities[row], scale)
-            if index in pictured:
+            if index in chosen:
                 image = images[row].permute(1, 2, 0).numpy()
-                pictures.append(Picture(sample.name, image, truths[row], answers[row]))
-    everything = gather(machinery.fabric, (sums, groups))
-    total = torch.from_numpy(np.sum([part for part, _ in everything], axis=0))
-    merged: dict[str, Score] = {name: Score(ConfusionMatrix(classes)) for _, part in everything for name in part}
-    for _, part in everything:
+                shown.append(ShownImage(sample.name, image, ground_truths[row], predictions[row]))
+    everything = gather(fabric, (sums, groups))
+    totals = torch.from_numpy(np.sum([part for part, _ in everything], axis=0))
+    loss = float(criterion.combine(totals[0], totals[1]))
+    merged = _merged([part for _, part in everything])
+    return Validation(loss, merged, shown, time.monotonic() - started)
+
+
+def _merged(parts: list[dict[str, Score]]) -> dict[str, Score]:
+    """Return the scores of all processes, sorted by the name of the group."""
+    merged: dict[str, Score] = {}
+    for part in parts:
         for name, score in part.items():
-            merged[name].merge(score)
-    loss = float(criterion.combine(total[0], total[1]))
-    return Validation(loss, dict(sorted(merged.items())), pictures, time.monotonic() - started)
+            merged.setdefault(name, Score(ConfusionMatrix(len(score.confusion.counts)))).merge(score)
+    return dict(sorted(merged.items()))
 
 
-def _sums(criterion: SegmentationLoss, logits: Tensor, targets: Tensor) -> NDArray[np.float64]:
+def _loss_sums(criterion: SegmentationLoss, logits: Tensor, targets: Tensor) -> NDArray[np.float64]:
+    """Return (2, 3): the sums of the loss terms, and the weights that they are to be divided by."""
     sums = torch.stack((criterion.sums(logits, targets).double(), criterion.weights(targets)))
     return np.asarray(sums.cpu().numpy())
 
 
 def _score_ball(score: BallScore, sample: Sample, dataset: Dataset, probabilities: NDArray[Any], scale: int) -> None:
-    """``probabilities``: (C, h, w) of one image."""
+    """Score the best ball of one image, from its (C, h, w) class probabilities."""
     ball_id = dataset.classes.id_of(BALL)
     if ball_id is None or sample.balls is None:
         return
-    found = find_balls(np.ascontiguousarray(probabilities[ball_id]))
-    score.add(sample.balls, found[0].scaled(scale) if found else None)
+    balls = find_balls(np.ascontiguousarray(probabilities[ball_id]))
+    score.add(sample.balls, balls[0].scaled(scale) if balls else None)

@@ -1,4 +1,4 @@
-"""Checkpoints carry all that belongs to a model, and are read without running code from them."""
+"""Checkpoints hold everything that belongs to a model, and reading them executes no code."""
 
 import pickle
 
@@ -13,7 +13,7 @@ from minisegnet_core.model import MiniSegNet
 from minisegnet_core.preprocessing import Preprocessing
 
 
-def test_round_trip(tmp_path):
+def test_a_saved_checkpoint_is_loaded_unchanged(tmp_path):
     classes = ClassSet((*SOCCER, SegmentationClass('robot', (1, 2, 3))))
     record = ModelRecord(classes, Preprocessing(mean=(0.1, 0.2, 0.3)), {'epochs': 3, 'note': 'ä'})
     model = MiniSegNet(5).eval()
@@ -26,7 +26,7 @@ def test_round_trip(tmp_path):
     assert not loaded.training
 
 
-def test_a_file_that_is_passed_on_does_not_tell_where_things_lay(tmp_path):
+def test_a_checkpoint_contains_no_paths_of_the_training_machine(tmp_path):
     config = {
         'data': '/home/ann/scenes',
         'output': 'runs/a',
@@ -52,7 +52,7 @@ def test_half_precision_halves_the_file_and_loads_as_float32(tmp_path):
 
 
 def test_half_precision_keeps_norms_exactly(tmp_path):
-    """A dead channel's variance is less than float16 can tell from nothing."""
+    """The variance of a dead channel may be smaller than float16 can represent."""
     model = MiniSegNet()
     model.head[0].running_var[:] = 1e-9
     save_checkpoint(tmp_path / 'm.safetensors', model, ModelRecord(SOCCER), half=True)
@@ -64,39 +64,39 @@ class Bomb:
         return (print, ('this file ran code',))
 
 
-def test_code_in_a_file_is_refused_not_run(tmp_path, capsys):
+def test_code_in_a_file_is_refused_and_not_executed(tmp_path, capsys):
     torch.save({'model': {}, 'record': Bomb()}, tmp_path / 'bomb.ckpt')
     with pytest.raises(ModelError, match='holds more than tensors'):
         load_checkpoint(tmp_path / 'bomb.ckpt')
     (tmp_path / 'bomb.pth').write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(ModelError, match=r'damaged, no PyTorch file'):
+    with pytest.raises(ModelError, match=r'damaged, not a PyTorch file'):
         read_state_dict(tmp_path / 'bomb.pth')
     assert 'ran code' not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('content', [b'', b'not a model at all', b'\x08\x00\x00\x00\x00\x00\x00\x00{}      '])
-def test_other_files_are_named(tmp_path, content):
+def test_files_of_other_formats_are_reported_by_name(tmp_path, content):
     path = tmp_path / 'm.safetensors'
     path.write_bytes(content)
     with pytest.raises(ModelError, match=r'm\.safetensors'):
         load_checkpoint(path)
 
 
-def test_missing_file_is_named(tmp_path):
+def test_a_missing_file_is_reported_by_name(tmp_path):
     with pytest.raises(ModelError, match=r'there is no model file .*gone\.safetensors'):
         load_checkpoint(tmp_path / 'gone.safetensors')
 
 
-def test_the_width_travels_with_the_model(tmp_path):
+def test_the_width_is_saved_with_the_model(tmp_path):
     path = tmp_path / 'm.safetensors'
-    save_checkpoint(path, MiniSegNet(4, 0.5), ModelRecord(SOCCER))  # a record that does not know it
+    save_checkpoint(path, MiniSegNet(4, 0.5), ModelRecord(SOCCER))  # the record has the default width
     model, record = load_checkpoint(path)
     assert (model.width_mult, record.width_mult) == (0.5, 0.5)
     assert record.to_metadata()['width_mult'] == '0.5'
     assert model.head[2].weight.shape == (4, 128, 3, 3)
 
 
-def test_files_from_before_there_were_widths_load(tmp_path):
+def test_files_without_a_width_have_width_one(tmp_path):
     metadata = ModelRecord(SOCCER).to_metadata()
     del metadata['width_mult']
     torch.save({'model': MiniSegNet().state_dict(), 'record': metadata}, tmp_path / 'last.ckpt')

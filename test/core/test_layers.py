@@ -21,9 +21,9 @@ MAY_IMPORT_TORCH = ('model.py', 'checkpoint.py', 'training', 'export', 'inferenc
 LAYERS = (
     # Each line may import the lines above it, not those below. Within a line, packages do not import each other unless
     # SAME_LAYER says so.
-    ('errors', 'limits'),
-    ('files', 'classes', 'parallel', 'processor', 'settings'),
-    ('imaging', 'resources', 'preprocessing', 'geometry'),
+    ('errors', 'limits', 'processor'),
+    ('files', 'classes', 'parallel'),
+    ('imaging', 'resources', 'preprocessing', 'geometry', 'settings'),
     ('encodings', 'ball', 'video'),
     ('visualization', 'metrics', 'model', 'frames'),
     ('checkpoint', 'data'),

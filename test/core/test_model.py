@@ -1,4 +1,4 @@
-"""The network: its size, its shapes, the same numbers as a plain restatement, its weights' sources."""
+"""The network: number of parameters, shapes, equality with plain functions, and the sources of its weights."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from torchvision.models import ResNet18_Weights, resnet18
 from minisegnet_core.errors import ConfigurationError, ModelError
 from minisegnet_core.model import MiniSegNet, scaled
 from minisegnet_core.training.config import TrainConfig
-from minisegnet_core.training.encoder_weights import load_encoder_weights
+from minisegnet_core.training.starting_model import load_encoder_weights
 
 
 @pytest.fixture(scope='module')
@@ -19,23 +19,22 @@ def network():
     return MiniSegNet().eval()
 
 
-def test_parameter_count(network):
+def test_the_number_of_parameters_is_that_of_the_design(network):
     assert sum(p.numel() for p in network.parameters()) == 12_425_028
 
 
 @pytest.mark.parametrize('size', [(64, 64), (65, 99), (243, 331), (240, 320), (130, 66)])
-def test_output_is_a_quarter_rounded_up(network, size):
+def test_the_output_is_a_quarter_of_the_input_rounded_up(network, size):
     with torch.inference_mode():
         logits = network(torch.zeros(1, 3, *size))
     assert logits.shape == (1, 4, -(-size[0] // 4), -(-size[1] // 4))
 
 
-def test_other_numbers_of_classes():
+def test_the_number_of_classes_is_that_of_the_output_channels():
     assert MiniSegNet(7)(torch.zeros(2, 3, 64, 64)).shape == (2, 7, 16, 16)
 
 
-def test_equals_a_restatement_in_plain_functions(network):
-    """The design's words, one after the other, on the same weights."""
+def test_the_network_equals_the_design_written_in_plain_functions(network):
     torch.manual_seed(1)
     images = torch.randn(2, 3, 97, 131)
     w = network.state_dict()
@@ -68,7 +67,7 @@ def test_equals_a_restatement_in_plain_functions(network):
         torch.testing.assert_close(network(images), expected)
 
 
-def test_forward_keeps_no_state(network):
+def test_forward_has_no_state(network):
     before = dict(vars(network))
     with torch.inference_mode():
         first = network(torch.ones(1, 3, 64, 96))
@@ -78,7 +77,7 @@ def test_forward_keeps_no_state(network):
     assert vars(network) == before
 
 
-def test_encoder_takes_torchvisions_file_as_it_is(tmp_path):
+def test_the_encoder_loads_torchvisions_file_unchanged(tmp_path):
     trunk = resnet18(weights=None)
     torch.save(trunk.state_dict(), tmp_path / 'resnet18.pth')
     model = MiniSegNet()
@@ -87,7 +86,7 @@ def test_encoder_takes_torchvisions_file_as_it_is(tmp_path):
     assert torch.equal(model.encoder.layer4[1].bn2.running_var, trunk.layer4[1].bn2.running_var)
 
 
-def test_imagenet_that_cannot_be_fetched_says_what_to_do(monkeypatch):
+def test_a_failed_download_of_imagenet_weights_names_the_alternatives(monkeypatch):
     def offline(*_, **__):
         raise OSError('no route to host')
 
@@ -106,7 +105,7 @@ def test_a_file_without_the_encoder_is_refused(tmp_path):
 
 @pytest.mark.parametrize(('width_mult', 'channels', 'decoder'), [(0.5, (32, 64, 128, 256), 64),
                                                                  (0.75, (48, 96, 192, 384), 96)])  # fmt: skip
-def test_width_scales_every_layer(width_mult, channels, decoder):
+def test_the_width_scales_every_layer(width_mult, channels, decoder):
     model = MiniSegNet(4, width_mult).eval()
     with torch.inference_mode():
         features = model.encoder(torch.zeros(1, 3, 65, 99))
@@ -117,50 +116,50 @@ def test_width_scales_every_layer(width_mult, channels, decoder):
     with torch.device('meta'):
         full = MiniSegNet(4).state_dict()
     for name, value in model.state_dict().items():
-        # Colours, kernels and classes stay; all else goes with the width.
+        # Colour channels, kernel sizes and classes stay; all other dimensions scale with the width.
         assert tuple(value.shape) == tuple(n if n in (1, 3, 4, 7) else n * width_mult for n in full[name].shape), name
 
 
-def test_half_the_width_is_a_quarter_of_the_parameters():
+def test_half_the_width_has_a_quarter_of_the_parameters():
     with torch.device('meta'):
         full, half = (sum(p.numel() for p in MiniSegNet(4, width).parameters()) for width in (1, 0.5))
     assert half / full == pytest.approx(0.25, rel=0.01)
 
 
-def test_channels_are_multiples_of_eight():
+def test_channel_counts_are_multiples_of_eight():
     assert [scaled(64, width) for width in (1, 0.75, 0.6, 0.3, 0.01)] == [64, 48, 40, 16, 8]
 
 
-def test_a_narrow_encoder_starts_as_torchvisions():
-    """He initialisation by the outgoing connections: standard deviation sqrt(2 / (9 * channels))."""
+def test_a_narrow_encoder_is_initialized_as_torchvision_does():
+    """He initialization by outgoing connections: standard deviation sqrt(2 / (9 * channels))."""
     torch.manual_seed(0)
     weight = MiniSegNet(4, 0.5).encoder.layer4[0].conv2.weight
     assert float(weight.detach().std()) == pytest.approx((2 / (9 * 256)) ** 0.5, rel=0.02)
 
 
 @pytest.mark.parametrize('width_mult', [0.0, 0.2, 2.1, float('nan')])
-def test_widths_out_of_range_are_named(width_mult):
+def test_widths_out_of_range_are_refused(width_mult):
     with pytest.raises(ConfigurationError, match=r'width_mult is .*0\.25 to 2'):
         MiniSegNet(4, width_mult)
 
 
-def test_imagenet_fits_no_other_width():
+def test_imagenet_weights_fit_width_one_only():
     with torch.device('meta'):
         model = MiniSegNet(4, 0.5)
     with pytest.raises(ModelError, match=r'no ImageNet weights for width_mult 0\.5, only for 1'):
         load_encoder_weights(model, 'imagenet')
 
 
-def test_a_training_with_imagenet_weights_and_another_width_is_refused_before_it_begins():
-    TrainConfig(data='d', width_mult=0.5, encoder_weights='none').check()
-    TrainConfig(data='d', width_mult=0.5, encoder_weights='narrow.safetensors').check()
+def test_imagenet_weights_with_another_width_are_a_configuration_error():
+    TrainConfig(data='d', width_mult=0.5, encoder_weights='none')
+    TrainConfig(data='d', width_mult=0.5, encoder_weights='narrow.safetensors')
     with pytest.raises(ConfigurationError, match=r'width_mult is 0\.5; it must be 1 with encoder_weights imagenet'):
-        TrainConfig(data='d', width_mult=0.5).check()
+        TrainConfig(data='d', width_mult=0.5)
     with pytest.raises(ConfigurationError, match=r'width_mult is 3; it must be 0\.25 to 2'):
-        TrainConfig(data='d', width_mult=3, encoder_weights='none').check()
+        TrainConfig(data='d', width_mult=3, encoder_weights='none')
 
 
-def test_an_encoder_of_another_width_is_told(tmp_path):
+def test_an_encoder_of_another_width_is_refused(tmp_path):
     torch.save(MiniSegNet(4, 0.5).state_dict(), tmp_path / 'narrow.pth')
     with pytest.raises(ModelError, match='ResNet18 encoder of width_mult 1'):
         load_encoder_weights(MiniSegNet(), str(tmp_path / 'narrow.pth'))

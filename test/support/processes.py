@@ -1,6 +1,6 @@
-"""Trainings in processes of their own, which can be killed at a chosen moment.
+"""Trainings in child processes, which can be killed at a chosen moment.
 
-They live here and not in a test module because a child process must be able to import them.
+This is not a test module, because a child process must be able to import it.
 """
 
 from __future__ import annotations
@@ -8,29 +8,34 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from pathlib import Path
 
 import torch
 
+from minisegnet_core.commands.train import main
+from minisegnet_core.training import allocator, hardware
 from minisegnet_core.training.config import TrainConfig
 from minisegnet_core.training.trainer import Silence, train
 
+BLOCK = 64 * 2**20
+
 
 def in_child(work) -> int:
-    """Runs ``work()`` in a process of its own; its exit status, negative for a signal."""
-    child = begin_child(work)
+    """Run ``work()`` in a child process and return its exit status, negative for a signal."""
+    child = start_child(work)
     child.join()
     assert child.exitcode is not None
     return child.exitcode
 
 
-def begin_child(work) -> multiprocessing.Process:
-    """Begins ``work()`` in a process of its own.
+def start_child(work) -> multiprocessing.Process:
+    """Start ``work()`` in a child process.
 
-    Not a fork of this process: other tests have left threads of several engines in it, which no fork takes along.
+    It is not forked from this process, in which other tests have left threads that a fork does not copy.
     """
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['minisegnet_core.training.trainer'])  # PyTorch is imported once
+    context.set_forkserver_preload(['minisegnet_core.training.trainer'])  # imports PyTorch once for all children
     child = context.Process(target=on_one_thread, args=(work,))
     child.start()
     return child
@@ -66,7 +71,7 @@ class KillInStep(Silence):
 
 
 def kill_before_file(name: str) -> None:
-    """From now on, this process dies when a file of that name is written but not yet in its place."""
+    """Make this process die when a file of that name is written completely but does not have its name yet."""
     replace_file = Path.replace
 
     def replacing(self, target):
@@ -78,5 +83,34 @@ def kill_before_file(name: str) -> None:
 
 
 def killed_before(name: str, config: TrainConfig) -> None:
+    """Train, and die as :func:`kill_before_file` does."""
     kill_before_file(name)
     train(config, resume=True)
+
+
+def train_by_command(arguments: list[str]) -> None:
+    """Run ``minisegnet train`` and exit with its exit code."""
+    sys.exit(main(arguments, 'train'))
+
+
+def train_without_keeping_memory(config: TrainConfig) -> None:
+    """Train with the C library's default handling of freed memory."""
+    hardware.keep_freed_memory = lambda: False
+    train(config)
+
+
+def keep_and_return_memory() -> None:
+    """Check that freed memory stays with this process until it is returned to the kernel."""
+    assert allocator.keep_freed_memory()
+    before = _resident_memory()
+    block = torch.ones(BLOCK, dtype=torch.uint8)
+    del block
+    assert _resident_memory() - before > 0.9 * BLOCK
+    allocator.give_freed_memory_back()
+    assert _resident_memory() - before < 0.1 * BLOCK
+
+
+def _resident_memory() -> int:
+    """Return the resident memory of this process in bytes."""
+    with open('/proc/self/statm') as file:
+        return int(file.read().split()[1]) * 4096

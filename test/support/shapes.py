@@ -1,6 +1,6 @@
-"""A tiny data set that a network can learn in seconds, drawn with plain shapes, and a training of a few steps on it.
+"""A tiny data set of simple shapes that a network can learn in seconds, and a training of a few steps on it.
 
-In a module of its own name, not in conftest.py: processes that tests start import it too, and there are two conftests.
+This is not in conftest.py because child processes of tests import it too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WIDTH, HEIGHT = 128, 96
 
 
 def draw_sample(seed: int, width: int = WIDTH, height: int = HEIGHT):
-    """(image, labels, ball) with a green field below a grey wall, a white line and an orange ball."""
+    """Return (image, labels, ball) with a green field below a grey wall, a white line and an orange ball."""
     random = np.random.default_rng(seed)
     labels = np.zeros((height, width), np.uint8)
     horizon = int(random.integers(height // 6, height // 3))
@@ -38,7 +38,7 @@ def draw_sample(seed: int, width: int = WIDTH, height: int = HEIGHT):
 
 
 def write_shapes(root: Path, group_of: Callable[[int, str], str | None]) -> Path:
-    """Eight images to train on and four to validate on; ``group_of`` gives the group of (index, split)."""
+    """Write eight training and four validation images; ``group_of`` gives the group of (index, split)."""
     with DatasetWriter(root) as writer:
         for index in range(12):
             image, labels, ball = draw_sample(index)
@@ -48,7 +48,7 @@ def write_shapes(root: Path, group_of: Callable[[int, str], str | None]) -> Path
 
 
 def tiny_training(data: Path, output: Path, **changes: Any) -> TrainConfig:
-    """A training of a few steps: one epoch of each stage, in this process, on the CPU; ``changes`` are settings."""
+    """Return the settings of a few steps: one epoch of each stage, in this process, on the CPU, with ``changes``."""
     stage = StageConfig(epochs=1, batch_size=4, lr=2e-3, base_lr=2e-4, cycle_epochs=1)
     settings: dict[str, Any] = {
         'encoder_weights': 'none',

@@ -1,0 +1,1 @@
+"""Batches for training: reading and caching samples, augmentation, loaders. Uses PyTorch."""

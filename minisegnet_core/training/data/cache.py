@@ -1,12 +1,14 @@
-"""Decoded images and labels, kept beside the data set: the half-resolution copy, and what spares decoding each epoch.
+"""The cache of decoded images and labels beside the data set, which saves decoding and halving them in each epoch.
 
-A folder holds ``half-*.bin`` and ``full-*.bin``, images (H, W, 3) uint8 RGB one after the other, and ``labels-*.bin``,
-labels (H, W) uint8 at the image's full size: labels of the half-resolution stages are reduced from those, never from a
-shrunk label image. ``manifest.jsonl`` has a line for each: where it lies, and of which source, by size and modification
-time, it was made; what changed is made again. Files are read with ``pread`` rather than mapped: as fast, shared by all
-workers through the system's page cache, and a file that somebody cuts off is noticed instead of a crash. All of it can
-be deleted at any time: a file made anew has another name, so that whoever still goes by the old manifest does not read
-other pixels from it. What cannot be kept is decoded each time, with the same result to the bit.
+Its folder holds ``half-*.bin`` and ``full-*.bin``, images (H, W, 3) uint8 RGB in sequence, and ``labels-*.bin``, labels
+(H, W) uint8 at full size; labels of the half-resolution stages are reduced from these, never from a shrunk label image.
+``manifest.jsonl`` has one line per entry: its place, and the size and modification time of its source. An entry whose
+source changed is made again.
+
+Files are read with ``pread`` instead of mapped. It is as fast, all workers share the system's page cache, and a
+truncated file is detected instead of crashing the process. The folder can be deleted at any time. A new file always has
+a new name, so that a process that still uses the old manifest cannot read other pixels from it. Samples that do not fit
+are decoded each time, with identical results.
 """
 
 from __future__ import annotations
@@ -25,17 +27,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.data.dataset import Sample
-from minisegnet_core.errors import DatasetError
+from minisegnet_core.errors import DatasetError, OutputError
+from minisegnet_core.files import fingerprint, write_text_atomically
 from minisegnet_core.geometry import half_size
 from minisegnet_core.imaging import image_size, read_image, read_labels
 from minisegnet_core.parallel import map_with_progress
 from minisegnet_core.training.config import Resolution
-from minisegnet_core.training.data.reading import LABELS, Place, SampleReader, at_resolution
+from minisegnet_core.training.data.reader import LABELS, Place, SampleReader, at_resolution
 
 MANIFEST = 'manifest.jsonl'
 GIGABYTE = 10**9
-SPARE = GIGABYTE
-"""Bytes of disk that are left free."""
+RESERVE = GIGABYTE
+"""Bytes of disk space that are left free."""
 
 Key = tuple[str, str]
 """Kind (``half``, ``full``, ``labels``) and name of the sample."""
@@ -44,7 +47,7 @@ Message = Callable[[str], None]
 
 
 def cache_folder(root: Path, fallback: Path) -> Path:
-    """``root/cache`` where the data set's folder can be written, else ``fallback``."""
+    """Return ``root/cache`` if the data set's folder is writable, else ``fallback``."""
     return root / 'cache' if os.access(root, os.W_OK) else fallback
 
 
@@ -57,33 +60,34 @@ def open_cache(
     progress: Progress = lambda samples: samples,
     message: Message = lambda text: None,
 ) -> SampleReader:
-    """A reader of ``samples``; what the cache lacks of them, or holds of another state, is made now, on all cores.
+    """Add missing and outdated samples to the cache, on all cores, and return a reader that uses it.
 
-    Processes of one machine may call this at once: one makes, the others wait and read. An interrupted call loses
-    nothing; the next goes on where it stopped. What does not fit is left out and decoded each time.
+    Processes of one machine may call this concurrently: one of them decodes, the others wait. After an interruption the
+    next call continues where it stopped. Samples that do not fit are decoded each time they are read.
 
     Args:
-        folder: of the cache, see :func:`cache_folder`.
-        limit_gb: most that ``folder`` may come to, in 10^9 bytes; 0: keep nothing, decode each time.
-        progress: wraps the samples that must be made.
-        message: is told what will be kept where, and why something could not be.
+        folder: of the cache; see :func:`cache_folder`.
+        limit_gb: maximum size of ``folder`` in 10^9 bytes; 0: cache nothing.
+        progress: wraps the samples that are decoded.
+        message: receives what is cached where, and why samples are not cached.
 
     Raises:
-        ImageError, DatasetError: a source cannot be read, or labels and image differ in size; the text names the file.
+        ImageError, DatasetError: a source cannot be read, or labels and image differ in size.
     """
     if limit_gb <= 0:
         return SampleReader(resolution)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
-            return _Making(samples, resolution, folder, message).run(limit_gb * GIGABYTE, progress)
-    except OSError as error:
-        message(f'nothing is cached in {folder} ({error.strerror or error}); images are decoded each time')
+            return _Update(samples, resolution, folder, message).run(limit_gb * GIGABYTE, progress)
+    except (OSError, OutputError) as error:
+        reason = getattr(error, 'strerror', None) or error
+        message(f'cannot cache images in {folder} ({reason}); they are decoded each time')
         return SampleReader(resolution)
 
 
-class _Making:
-    """One call of :func:`open_cache`, alone in its folder."""
+class _Update:
+    """One call of :func:`open_cache`, which holds the lock of its folder."""
 
     def __init__(self, samples: Sequence[Sample], resolution: Resolution, folder: Path, message: Message) -> None:
         self.resolution, self.folder, self.message = resolution, folder, message
@@ -95,16 +99,15 @@ class _Making:
         }
         entries = _read_manifest(folder / MANIFEST)
         ends = {place.file: self._end(place.file) for _, place in entries.values()}
-        # Whoever reads from a file that was cut off must not find other pixels there: it is not written to again.
+        # A truncated file is never written to again: a process that still reads from it must not find other pixels.
         broken = {place.file for _, place in entries.values() if place.offset + place.size > ends[place.file]}
-        # Of other samples and resolutions, entries stay as they are; of these, only what is still true.
+        # Entries of other samples and resolutions are kept; those of these samples only if their source is unchanged.
         self.entries = {
             key: (source, place)
             for key, (source, place) in entries.items()
             if place.file not in broken and self.sources.get(key, source) == source
         }
-        self.files = {kind: _new_name(kind) for kind in self.kinds}
-        """Which are written to, by kind."""
+        self.files = {kind: _new_name(kind) for kind in self.kinds}  # those that are written to
         self.files |= {kind: place.file for (kind, _), (_, place) in self.entries.items() if kind in self.files}
         self.stale = [s for s in samples if self._missing(s)]
 
@@ -120,21 +123,19 @@ class _Making:
             places = self._places(limit)
             chosen = [sample for sample in self.stale if not places.keys().isdisjoint(self._missing(sample))]
             if chosen:
-                self._make_all(chosen, places, progress)
-        kept = {key: self.entries[key][1] for key in self.sources if key in self.entries}
-        return SampleReader(self.resolution, self.folder, kept)
+                self._decode_all(chosen, places, progress)
+        cached = {key: self.entries[key][1] for key in self.sources if key in self.entries}
+        return SampleReader(self.resolution, self.folder, cached)
 
     def _tidy(self) -> None:
-        """Forgets what is out of date; a file that is mostly out of date begins anew."""
+        """Drop outdated entries; replace a file of which more than half is outdated."""
         for kind in self.kinds:
             used = sum(place.size for (of, _), (_, place) in self.entries.items() if of == kind)
             if self._end(self.files[kind]) > 2 * used:
                 self.entries = {key: entry for key, entry in self.entries.items() if key[0] != kind}
                 self.files[kind] = _new_name(kind)
         manifest = self.folder / MANIFEST
-        temporary = manifest.with_suffix('.part')
-        temporary.write_text(''.join(_line(key, *entry) for key, entry in self.entries.items()))
-        temporary.replace(manifest)
+        write_text_atomically(manifest, ''.join(_line(key, *entry) for key, entry in self.entries.items()))
         known = {place.file for _, place in self.entries.values()}
         for path in self.folder.glob('*.bin'):
             if path.name not in known:
@@ -142,62 +143,64 @@ class _Making:
         self.stale = [sample for sample in self.stale if self._missing(sample)]
 
     def _places(self, limit: float) -> dict[Key, Place]:
-        """Where the missing pixels shall lie; those beyond the limit, or the room on the disk, get no place."""
+        """Return places for missing entries, as far as the limit and the disk have room."""
         ends = {kind: self._end(file) for kind, file in self.files.items()}
         here = sum(path.stat().st_size for path in self.folder.glob('*.bin'))
-        free = shutil.disk_usage(self.folder).free - SPARE
+        free = shutil.disk_usage(self.folder).free - RESERVE
         room = min(limit - here, free)
         places: dict[Key, Place] = {}
         new = left = 0
         for sample in self.stale:
-            mine = {}
+            wanted = {}
             for kind, name in self._missing(sample):
                 shape = _shape(kind, image_size(sample.image_path))
-                mine[kind, name] = Place(self.files[kind], ends[kind], shape)
-            size = sum(place.size for place in mine.values())
+                wanted[kind, name] = Place(self.files[kind], ends[kind], shape)
+            size = sum(place.size for place in wanted.values())
             if new + size > room:
                 left += 1
                 continue
             new += size
-            places |= mine
-            ends |= {kind: place.offset + place.size for (kind, _), place in mine.items()}
+            places |= wanted
+            ends |= {kind: place.offset + place.size for (kind, _), place in wanted.items()}
         if places:
             self.message(
-                f'{(here + new) / GIGABYTE:.2f} GB of decoded images and labels are kept in {self.folder}, '
-                f'{new / GIGABYTE:.2f} GB of it new'
+                f'caching {new / GIGABYTE:.2f} GB of decoded images and labels in {self.folder}, which will hold '
+                f'{(here + new) / GIGABYTE:.2f} GB'
             )
         if left:
-            cause = f'the limit of {limit / GIGABYTE:g} GB' if limit - here < free else 'too little room on the disk'
-            self.message(f'{left} images are not cached in {self.folder}, for {cause}; they are decoded each time')
+            cause = f'the limit is {limit / GIGABYTE:g} GB' if limit - here < free else 'the disk has too little space'
+            self.message(f'{left} images are decoded each time instead of cached in {self.folder}: {cause}')
         return places
 
-    def _make_all(self, samples: Sequence[Sample], places: dict[Key, Place], progress: Progress) -> None:
+    def _decode_all(self, samples: Sequence[Sample], places: dict[Key, Place], progress: Progress) -> None:
         with ExitStack() as stack:
             files = {kind: _open_to_write(self.folder / file, stack) for kind, file in self.files.items()}
-            # Line by line, so that a kill loses nothing that was made.
+            # Written line by line, so that a killed process loses no finished entry.
             manifest = stack.enter_context((self.folder / MANIFEST).open('a', buffering=1))
 
-            def make(sample: Sample) -> dict[Key, Place]:
+            def add(sample: Sample) -> dict[Key, Place]:
                 arrays = _decode(sample, self.resolution)
                 done = {}
                 for key in self._missing(sample):
                     array = arrays[key[0]]
                     place = Place(places[key].file, places[key].offset, array.shape)
                     if place.size != places[key].size:
-                        raise DatasetError(f'{sample.image_path} decodes to another size than its header tells')
+                        raise DatasetError(
+                            f'{sample.image_path} is damaged: its header gives another size than its content'
+                        )
                     _write_at(files[key[0]], array, place.offset)
                     done[key] = place
                 return done
 
             try:
-                for _, done in map_with_progress(make, samples, progress):
+                for _, done in map_with_progress(add, samples, progress):
                     for key, place in done.items():
                         manifest.write(_line(key, self.sources[key], place))
                         self.entries[key] = self.sources[key], place
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
-                self.message(f'the disk of {self.folder} is full; what is not cached yet is decoded each time')
+                self.message(f'the disk of {self.folder} is full; images that are not cached yet are decoded each time')
 
 
 def _new_name(kind: str) -> str:
@@ -215,21 +218,12 @@ def _decode(sample: Sample, resolution: Resolution) -> dict[str, NDArray[np.uint
     return {LABELS: labels, resolution: at_resolution(image, resolution)}
 
 
-def fingerprint(path: Path) -> list[int]:
-    """Size in bytes and modification time in ns, by which a changed file is told; [0, 0] where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return [0, 0]
-    return [status.st_size, status.st_mtime_ns]
-
-
 def _line(key: Key, source: list[int], place: Place) -> str:
     return json.dumps([*key, source, place.file, place.offset, list(place.shape)]) + '\n'
 
 
 def _read_manifest(path: Path) -> dict[Key, tuple[list[int], Place]]:
-    """Key to source and place; later lines win, and one that a crash cut off counts for nothing."""
+    """Return key to (source, place). Later lines win; a line that a crash truncated is skipped."""
     entries: dict[Key, tuple[list[int], Place]] = {}
     for line in path.read_text(errors='replace').splitlines() if path.is_file() else ():
         try:
@@ -255,7 +249,7 @@ def _write_at(descriptor: int, array: NDArray[np.uint8], offset: int) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Holds the folder for this process; another that wants it waits."""
+    """Hold the lock of the folder; other processes wait for it."""
     with (folder / 'lock').open('w') as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""Batches for training and validation: images at the stage's resolution with their truth on the label grid."""
+"""Batches for training and validation: images at the stage's resolution, ground truth on the label grid."""
 
 from __future__ import annotations
 
@@ -17,33 +17,36 @@ from minisegnet_core.data.reduction import reduce_labels
 from minisegnet_core.errors import ConfigurationError, DatasetError
 from minisegnet_core.geometry import STRIDE
 from minisegnet_core.training.config import AugmentConfig
+from minisegnet_core.training.data.augmentation import training_transform
 from minisegnet_core.training.data.paste import BallPaste
-from minisegnet_core.training.data.reading import SampleReader
-from minisegnet_core.training.data.transforms import training_transform
+from minisegnet_core.training.data.reader import SampleReader
 
 Batch = tuple[Tensor, Tensor, Tensor]
-"""images (N, 3, H, W) uint8, channels last in memory; targets (N, h, w) int64, 255 = ignore; indices (N,) int64."""
+"""Images (N, 3, H, W) uint8, channels last in memory; targets (N, h, w) int64, 255 = ignore; indices (N,) int64."""
 
-FULL = SampleReader('full')
+FULL_RESOLUTION = SampleReader('full')
 
 
 class SegmentationDataset(Dataset[Batch]):
     """Samples as tensors, at one resolution.
 
     Args:
-        samples: what to read.
+        samples: images of the data set; an index into them identifies an image of a batch.
         classes: of the label ids.
-        reader: reads them at its resolution, from a cache where it has one.
-        augment: random changes of each image with its labels, see :func:`training_transform`; None: none.
-        seed: of the augmentation, with :attr:`epoch` and the sample's index: neither order nor number of workers
-        matters.
+        reader: reads the samples at its resolution.
+        augment: random changes of images and labels; None: none.
+        seed: of the augmentation.
+
+    Attributes:
+        epoch: seeds the augmentation together with ``seed`` and the sample's index, so that neither the order of
+            samples nor the number of workers matters.
     """
 
     def __init__(
         self,
         samples: Sequence[Sample],
         classes: ClassSet,
-        reader: SampleReader = FULL,
+        reader: SampleReader = FULL_RESOLUTION,
         *,
         augment: AugmentConfig | None = None,
         seed: int = 0,
@@ -61,10 +64,10 @@ class SegmentationDataset(Dataset[Batch]):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Batch:
-        """One sample: image (3, H, W), target (h, w), index ().
+        """Return one sample: image (3, H, W) uint8, target (h, w) int64, index () int64.
 
         Raises:
-            ImageError, DatasetError: a file cannot be read, or holds ids that are no class's; the text names it.
+            ImageError, DatasetError: a file cannot be read, or holds ids that belong to no class.
         """
         image, labels = self.view(index)
         try:
@@ -73,13 +76,17 @@ class SegmentationDataset(Dataset[Batch]):
             raise DatasetError(f'{self.samples[index].label_path}: {error}') from error
         return image, torch.from_numpy(target).long(), torch.tensor(index)
 
+    def file_name(self, index: int) -> str:
+        """Return the file name of an image, for messages."""
+        return self.samples[index].image_path.name
+
     def view(self, index: int) -> tuple[Tensor, Tensor]:
-        """Image (3, H, W) uint8 and labels (H', W') uint8 at full size, as the network is to see them this epoch."""
+        """Return the augmented image (3, H, W) uint8 and its labels (H', W') uint8 at full size, for this epoch."""
         sample = self.samples[index]
         image, labels = self.reader.image(sample), self.reader.labels(sample)
         if self.transform is None:
             return torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(labels)
-        # A random state of its own, so that resuming or another number of workers repeats it exactly.
+        # A random state for each sample and epoch: resuming, or another number of workers, repeats it exactly.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(((self.seed * 100_003 + self.epoch) * 1_000_003 + index) % 2**63)
             if self.paste is not None:
@@ -90,11 +97,11 @@ class SegmentationDataset(Dataset[Batch]):
 
 
 def collate(batch: Sequence[Batch]) -> Batch:
-    """Stacks samples; smaller ones are padded at right and bottom, their targets with ignore."""
+    """Stack samples to a batch. Smaller images are padded at right and bottom, their targets with ignore."""
     height = max(image.shape[1] for image, _, _ in batch)
     width = max(image.shape[2] for image, _, _ in batch)
     grid = -(-height // STRIDE), -(-width // STRIDE)
-    # Channels last, as images come: then stacking moves whole rows, and the network need not reorder them.
+    # Images are decoded channels last; stacking them so copies whole rows, and the network need not reorder them.
     images = torch.stack(
         [
             functional.pad(image.permute(1, 2, 0), (0, 0, 0, width - image.shape[2], 0, height - image.shape[1]))
@@ -115,15 +122,15 @@ def training_loader(
     rank: int = 0,
     world_size: int = 1,
 ) -> DataLoader[Batch]:
-    """Shuffled batches of one epoch; the order follows from the data set's seed and the epoch alone.
+    """Return shuffled batches of one epoch. The order depends on the data set's seed and the epoch alone.
 
-    The last, smaller batch is dropped: batch norm of a single small image says little.
+    The last batch is dropped if it is smaller: the statistics of batch norm would be poor.
 
     Args:
-        batch_size: images of one step, of all processes together.
-        images: how many are drawn for this epoch, none twice; 0: all.
-        rank, world_size: this process, and how many there are. Each takes every ``world_size``-th image of each batch,
-            so the processes together see the batches of one.
+        batch_size: images per optimizer step, summed over all processes.
+        images: number of images drawn for this epoch without repetition; 0: all.
+        rank, world_size: number of this process, number of processes. A process takes every ``world_size``-th image of
+            each batch, so together they see the batches that a single process would see.
 
     Raises:
         ConfigurationError: there are more processes than images in a batch.
@@ -133,7 +140,9 @@ def training_loader(
     count = min(images or len(dataset), len(dataset))
     size = min(batch_size, count)
     if size < world_size:
-        raise ConfigurationError(f'{world_size} processes cannot share a batch of {size} images; raise batch_size')
+        raise ConfigurationError(
+            f'a batch of {size} images is too small for {world_size} processes; increase batch_size'
+        )
     order = torch.randperm(len(dataset), generator=generator)[:count].tolist()
     batches = [order[start : start + size][rank::world_size] for start in range(0, count - size + 1, size)]
     return _loader(dataset, batches, workers, generator)
@@ -142,17 +151,18 @@ def training_loader(
 def validation_loader(
     dataset: SegmentationDataset, batch_size: int, workers: int, *, rank: int = 0, world_size: int = 1
 ) -> DataLoader[Batch]:
-    """All samples, unchanged, in their order but for their sizes: a batch has images of one size, as padding would
-    count in what is judged, and differ with the neighbours.
+    """Return batches of all samples, unchanged, each batch with images of one size.
+
+    Padding would change the scores, and depend on which images share a batch.
 
     Args:
-        rank, world_size: this process takes every ``world_size``-th sample, from ``rank`` on.
+        rank, world_size: this process takes every ``world_size``-th sample, starting with ``rank``.
     """
-    of_size: dict[tuple[int, int], list[int]] = {}
+    by_size: dict[tuple[int, int], list[int]] = {}
     for index in range(rank, len(dataset), world_size):
-        of_size.setdefault(dataset.reader.size(dataset.samples[index]), []).append(index)
+        by_size.setdefault(dataset.reader.size(dataset.samples[index]), []).append(index)
     batches = [
-        same[start : start + batch_size] for same in of_size.values() for start in range(0, len(same), batch_size)
+        same[start : start + batch_size] for same in by_size.values() for start in range(0, len(same), batch_size)
     ]
     return _loader(dataset, batches, workers, torch.Generator().manual_seed(0))
 
@@ -165,14 +175,15 @@ def _loader(
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate,
-        generator=generator,  # else the loader would draw from, and so change, the global random state
+        generator=generator,  # otherwise the loader draws from the global random state and so changes it
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_one_thread,
     )
 
 
 def _one_thread(worker: int) -> None:
-    """The workers are the parallel part already. 1 instead of 0 would make OpenCV wait for ever for the threads of the
-    parent process, if that had used any before the fork.
+    """Make OpenCV work in one thread: the workers are parallel already.
+
+    With 1 instead of 0, OpenCV would wait forever for threads that the parent process used before the fork.
     """
     cv2.setNumThreads(0)

@@ -1,4 +1,4 @@
-"""The dialect of the command line, held over every command: help of one shape, one meaning per option, one kind of error."""
+"""The dialect of the command line, held over every command: one shape of help, one meaning per option."""
 
 import re
 import shlex

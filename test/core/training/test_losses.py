@@ -1,4 +1,4 @@
-"""Losses against values computed by hand, and parts of a batch against the whole."""
+"""Losses agree with values computed by hand, and parts of a batch add up to the whole."""
 
 import math
 
@@ -8,11 +8,11 @@ torch = pytest.importorskip('torch', reason='training needs PyTorch')
 
 from minisegnet_core.classes import SOCCER
 from minisegnet_core.training.config import LossConfig
-from minisegnet_core.training.losses import SegmentationLoss, weights_from_shares
+from minisegnet_core.training.losses import SegmentationLoss, weights_from_fractions
 
 
 def logits_of(probabilities) -> torch.Tensor:
-    """(1, 4, h, w) logits whose softmax is the given (h, w, 4) probabilities."""
+    """Return (1, 4, h, w) logits whose softmax is the given (h, w, 4) probabilities."""
     return torch.tensor(probabilities, dtype=torch.float64).permute(2, 0, 1)[None].log().requires_grad_()
 
 
@@ -36,7 +36,7 @@ def test_cross_entropy_is_the_weighted_mean_over_valid_pixels():
     assert logits.grad[0, :, 1, 1].tolist() == [0, 0, 0, 0]
 
 
-def test_dice_is_a_mean_over_the_classes_that_an_image_shows():
+def test_dice_is_the_mean_over_the_classes_that_an_image_shows():
     loss = SegmentationLoss(LossConfig(cross_entropy=0.0, dice=2.0), SOCCER)
     value = loss(logits_of(PROBABILITIES), targets_of(TARGETS))
     background = 2 * 0.7 / ((0.7 + 0.4 + 0.1) + 1)
@@ -44,18 +44,18 @@ def test_dice_is_a_mean_over_the_classes_that_an_image_shows():
     assert value.item() == pytest.approx(2.0 * ((1 - background) + (1 - field)) / 2, rel=1e-6)
 
 
-def test_dice_of_a_perfect_answer_is_zero():
+def test_dice_of_a_perfect_prediction_is_zero():
     loss = SegmentationLoss(LossConfig(cross_entropy=0.0, dice=1.0), SOCCER)
     targets = torch.randint(0, 4, (2, 5, 6))
     logits = 1000.0 * torch.nn.functional.one_hot(targets, 4).permute(0, 3, 1, 2)
     assert loss(logits, targets).item() == pytest.approx(0, abs=1e-7)
 
 
-def test_total_variation_counts_valid_neighbours_of_all_classes_but_the_line():
+def test_total_variation_counts_valid_neighbours_of_all_classes_except_the_line():
     loss = SegmentationLoss(LossConfig(dice=0.0, total_variation=1.0), SOCCER, [1.0, 1.0, 1.0, 1.0])
     logits, targets = logits_of(PROBABILITIES), targets_of(TARGETS)
     sums, weights = loss.double().sums(logits, targets), loss.weights(targets)
-    across = abs(0.7 - 0.4) + abs(0.1 - 0.2) + abs(0.1 - 0.2)  # above; below, the right one is ignored
+    across = abs(0.7 - 0.4) + abs(0.1 - 0.2) + abs(0.1 - 0.2)  # upper row only: the lower right pixel is ignored
     down = abs(0.7 - 0.1) + abs(0.1 - 0.1) + abs(0.1 - 0.6)
     assert sums[2].item() == pytest.approx(across + down)
     assert weights.tolist() == [3, 2, 2]
@@ -66,7 +66,7 @@ def test_parts_of_a_batch_add_up_to_the_whole():
     loss = SegmentationLoss(LossConfig(1.0, 0.5, 0.25), SOCCER, [1.0, 3.0, 2.0, 1.0])
     logits, targets = torch.randn(5, 4, 6, 7), torch.randint(0, 4, (5, 6, 7))
     targets[torch.rand(targets.shape) < 0.3] = 255
-    targets[3] = 255  # an image of which nothing is known
+    targets[3] = 255  # an image without valid labels
     weights = sum(loss.weights(part) for part in targets.split([2, 3]))
     parts = sum(
         loss.combine(loss.sums(x, y), weights) for x, y in zip(logits.split([2, 3]), targets.split([2, 3]), strict=True)
@@ -78,7 +78,7 @@ def test_parts_of_a_batch_add_up_to_the_whole():
     )
 
 
-def test_a_batch_without_truth_neither_teaches_nor_fails():
+def test_a_batch_without_valid_labels_has_no_loss_and_no_gradient():
     loss = SegmentationLoss(LossConfig(1.0, 1.0, 1.0), SOCCER)
     logits = torch.randn(1, 4, 3, 3, requires_grad=True)
     value = loss(logits, torch.full((1, 3, 3), 255))
@@ -87,7 +87,7 @@ def test_a_batch_without_truth_neither_teaches_nor_fails():
     assert not logits.grad.any()
 
 
-def test_a_class_that_the_truth_never_draws_is_as_good_as_what_it_draws_instead():
+def test_an_absent_class_counts_as_the_class_drawn_in_its_place():
     loss = SegmentationLoss(LossConfig(1.0, 1.0, 0.0), SOCCER, absent={'ball': 'field'})
     targets = torch.full((1, 2, 2), 3)
     values = []
@@ -99,10 +99,10 @@ def test_a_class_that_the_truth_never_draws_is_as_good_as_what_it_draws_instead(
     logits = torch.zeros(1, 4, 2, 2, requires_grad=True)
     loss(logits, targets).backward()
     assert torch.isfinite(logits.grad).all()
-    assert torch.equal(logits.grad[:, 1], logits.grad[:, 3])  # neither is preferred
+    assert torch.equal(logits.grad[:, 1], logits.grad[:, 3])  # neither of the two is preferred
 
 
-def test_weights_from_shares():
-    weights = weights_from_shares([0.5, 0.0, 0.02, 0.48])
+def test_class_weights_follow_from_class_fractions():
+    weights = weights_from_fractions([0.5, 0.0, 0.02, 0.48])
     raw = [1 / math.log(1.52), 0, 1 / math.log(1.04), 1 / math.log(1.5)]
     assert weights == pytest.approx([1.0, 0.0, raw[2] / raw[0], raw[3] / raw[0]])

@@ -1,9 +1,8 @@
-"""Several processes train as one: the same gradient, the same statistics, the same scores; one of them writes."""
+"""Several processes train as one: same gradients, batch statistics and scores; one of them writes files."""
 
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,15 @@ torch = pytest.importorskip('torch', reason='training needs PyTorch')
 from minisegnet_core.checkpoint import load_checkpoint, read_training_state
 from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.settings import plain_values
 from minisegnet_core.training.config import AugmentConfig, StageConfig, TrainConfig
-from minisegnet_core.training.context import Setup
+from minisegnet_core.training.context import TrainingContext, make_context
 from minisegnet_core.training.data.loader import training_loader
 from minisegnet_core.training.hardware import make_fabric
 from minisegnet_core.training.loop import train_step
-from minisegnet_core.training.trainer import train
+from minisegnet_core.training.stage import enter_stage, make_learner, open_stage_data, training_batches
+from minisegnet_core.training.trainer import Silence, train
+from minisegnet_core.training.validation import validate
 from support.shapes import tiny_training
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -32,9 +34,13 @@ def config_for(data, output, **changes) -> TrainConfig:
     return tiny_training(data, output, **{**alone, **changes})
 
 
+def context_of(config: TrainConfig) -> TrainingContext:
+    return make_context(config, open_dataset(config.data), make_fabric(config), Silence())
+
+
 def run_two_processes(config: TrainConfig, folder: Path) -> str:
-    """Runs the command as torchrun's users do; what it printed."""
-    (folder / 'c.yaml').write_text(yaml.safe_dump(asdict(config)))
+    """Run the command under torchrun and return its output."""
+    (folder / 'c.yaml').write_text(yaml.safe_dump(plain_values(config)))
     program = folder / 'train.py'
     program.write_text('import sys\nfrom minisegnet_core.commands.train import main\nsys.exit(main())\n')
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
@@ -46,35 +52,34 @@ def run_two_processes(config: TrainConfig, folder: Path) -> str:
 
 
 def dice_by_hand(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Sum of 1 - 2 |P T| / (|P| + |T|) over the images and the classes that each shows."""
+    """Return the sum of 1 - 2 |P T| / (|P| + |T|) over the images and the classes that each shows."""
     truth = torch.nn.functional.one_hot(torch.where(targets == 255, 4, targets), 5)[..., :4].permute(0, 3, 1, 2).bool()
     probabilities, valid = logits.softmax(1), (targets != 255)[:, None]
-    # Summed as the loss sums, not pixel list by pixel list: Adam magnifies rounding errors.
+    # Sum in the order of the loss, because Adam magnifies rounding errors.
     both = (probabilities * valid).sum((2, 3)) + truth.sum((2, 3))
     return (1 - 2 * (probabilities * truth).sum((2, 3)) / both)[truth.flatten(2).any(2)].sum()
 
 
 def half_batches_by_hand(config: TrainConfig) -> tuple[dict[str, torch.Tensor], list[float]]:
-    """Weights after one epoch and the losses, in plain PyTorch: two halves, each with its own batch statistics."""
-    setup = Setup(config, open_dataset(config.data), make_fabric(config))
-    data, _ = setup.stage_data(config.stage1, Path(config.output))
-    setup.enter_stage(config.stage1)
-    parameters = {key: value.requires_grad_() for key, value in dict(setup.model.named_parameters()).items()}
-    statistics = [{key: value.clone() for key, value in setup.model.named_buffers()} for _ in range(2)]
+    """Return weights after one epoch and losses, in plain PyTorch: two halves with their own batch statistics."""
+    context = context_of(config)
+    stage = enter_stage(context, 'stage1', Path(config.output), Silence())
+    parameters = {key: value.requires_grad_() for key, value in dict(context.model.named_parameters()).items()}
+    statistics = [{key: value.clone() for key, value in context.model.named_buffers()} for _ in range(2)]
     optimizer = torch.optim.AdamW(parameters.values(), lr=1e-3, weight_decay=config.weight_decay, fused=True)
     class_weights = torch.tensor(config.class_weights)
     mean, std = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
-    setup.model.train()
+    context.model.train()
     losses = []
-    for images, targets, _ in training_loader(data, 4, 0, epoch=0):
+    for images, targets, _ in training_loader(stage.train_data, 4, 0, epoch=0):
         valid_weight = class_weights[targets[targets != 255]].sum()
         shown = sum(len(truth[truth != 255].unique()) for truth in targets)
         optimizer.zero_grad()
         loss = 0.0
         for half in range(2):
             x, y = (images[half::2].float() / 255 - mean) / std, targets[half::2]
-            x = x.contiguous(memory_format=setup.machinery.memory_format)  # else Adam magnifies rounding errors
-            logits = torch.func.functional_call(setup.model, (parameters, statistics[half]), (x,))
+            x = x.contiguous(memory_format=stage.memory_format)  # otherwise Adam magnifies rounding errors
+            logits = torch.func.functional_call(context.model, (parameters, statistics[half]), (x,))
             part = torch.nn.functional.cross_entropy(logits, y, class_weights, ignore_index=255, reduction='sum')
             part = part / valid_weight + config.loss.dice * dice_by_hand(logits, y) / shown
             part.backward()
@@ -104,13 +109,13 @@ def test_two_processes_equal_one_that_runs_the_same_half_batches(shapes_dataset,
     assert state['model'].keys() == expected.keys()
     for key, value in expected.items():
         torch.testing.assert_close(state['model'][key], value, rtol=1e-4, atol=1e-5, msg=key)
-    assert output.count('best: epoch 0') == 1  # one process reports
+    assert output.count('best: epoch 0') == 1  # one process prints
 
-    # The scores, each process having seen half of the split, are those of one process that sees all of it.
-    setup = Setup(config, open_dataset(config.data), make_fabric(config))
-    setup.model.load_state_dict(load_checkpoint(tmp_path / 'run' / 'last.ckpt')[0].state_dict())
-    _, val_data = setup.stage_data(config.stage1, tmp_path)
-    alone = setup.validate(config.stage1, val_data)
+    # The merged scores of two halves of the split equal those of one process that sees the whole split.
+    context = context_of(config)
+    context.model.load_state_dict(load_checkpoint(tmp_path / 'run' / 'last.ckpt')[0].state_dict())
+    _, val_data = open_stage_data(context, config.stage1, tmp_path, Silence())
+    alone = validate(context, config.stage1, val_data)
     assert alone.total.images == 4
     assert row['mean_iou'] == alone.total.confusion.mean_iou()
     assert row['val_loss'] == pytest.approx(alone.loss, rel=1e-6)
@@ -118,23 +123,19 @@ def test_two_processes_equal_one_that_runs_the_same_half_batches(shapes_dataset,
     assert [row[f'ball_{kind}'] for kind in ('found', 'missed', 'false')] == [balls.found, balls.missed, balls.false]
 
 
-def test_accumulation_equals_the_whole_batch_but_for_batch_norm(shapes_dataset, tmp_path):
+def test_accumulation_equals_the_whole_batch_except_for_batch_norm(shapes_dataset, tmp_path):
     results = []
     for accumulation in (1, 2):
         stage = StageConfig(
             epochs=1, batch_size=4, lr=1e-3, base_lr=1e-3, policy='fixed', encoder='frozen', accumulation=accumulation
         )
         config = config_for(shapes_dataset, tmp_path / str(accumulation), stage1=stage, freeze_anyway=True)
-        setup = Setup(config, open_dataset(config.data), make_fabric(config))
-        data, _ = setup.stage_data(stage, tmp_path)
-        setup.enter_stage(stage)
-        setup.model.eval()  # with the running statistics, parts are independent
-        batch = next(iter(setup.batches(stage, data, 0)))
-        optimizer = setup.make_optimizer([p for p in setup.model.parameters() if p.requires_grad], 1e-3)
-        loss, accuracy = train_step(
-            setup.network, batch, setup.criterion, optimizer, 1e-3, setup.machinery, accumulation
-        )
-        gradients = {key: p.grad.clone() for key, p in setup.model.named_parameters() if p.grad is not None}
+        context = context_of(config)
+        entered = enter_stage(context, 'stage1', tmp_path, Silence())
+        context.model.eval()  # with running statistics, the parts are independent
+        batch = next(iter(training_batches(context, entered, 0)))
+        loss, accuracy = train_step(make_learner(context, entered, 1e-3), batch, 1e-3)
+        gradients = {key: p.grad.clone() for key, p in context.model.named_parameters() if p.grad is not None}
         results.append((loss, accuracy, gradients))
     (loss, accuracy, whole), (parts_loss, parts_accuracy, parts) = results
     assert parts_loss == pytest.approx(loss, rel=1e-6)
@@ -152,7 +153,7 @@ def test_accumulation_equals_the_whole_batch_but_for_batch_norm(shapes_dataset, 
         ({}, {'WORLD_SIZE': '4', 'LOCAL_WORLD_SIZE': '4'}, r'stage1\.batch_size is 4, but 4 processes .* at least 8'),
     ],
 )
-def test_what_the_hardware_cannot_do_is_named_before_anything_is_loaded(
+def test_unsupported_hardware_settings_are_refused_before_anything_is_loaded(
     tmp_path, monkeypatch, changes, environment, message
 ):
     for key, value in environment.items():

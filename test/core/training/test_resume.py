@@ -1,13 +1,12 @@
-"""A training that is killed at any moment: no file is half-written, and what is resumed ends as if nothing had been."""
+"""A training killed at any moment leaves whole files, and resuming it gives the result of an uninterrupted one."""
 
 import csv
 import math
 import os
 import shutil
 import signal
-import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +16,11 @@ import yaml
 torch = pytest.importorskip('torch', reason='training needs PyTorch')
 
 from minisegnet_core.checkpoint import load_checkpoint, read_training_state
-from minisegnet_core.commands.train import main
-from minisegnet_core.errors import ConfigurationError, DatasetError, TrainingError
+from minisegnet_core.errors import ConfigurationError, DatasetError, OutputError
+from minisegnet_core.settings import plain_values
 from minisegnet_core.training.config import StageConfig, TrainConfig
 from minisegnet_core.training.trainer import Silence, train
-from support.processes import KillInStep, begin_child, in_child, killed_before
+from support.processes import KillInStep, in_child, killed_before, start_child, train_by_command
 from support.shapes import tiny_training
 
 
@@ -34,7 +33,7 @@ def final_state(output: Path) -> dict:
 
 
 def assert_same_run(one: Path, two: Path) -> None:
-    """Equal weights, optimizer state and metrics, to the bit; times may differ."""
+    """Compare weights, optimizer state and metrics exactly; times may differ."""
     a, b = final_state(one), final_state(two)
     assert all(torch.equal(a['model'][key], b['model'][key]) for key in a['model'])
     for key, state in a['optimizer']['state'].items():
@@ -47,11 +46,11 @@ def assert_same_run(one: Path, two: Path) -> None:
     assert [row['epoch'] for row in untimed[0]] == ['0', '1']
 
 
-def test_killed_at_each_kind_of_moment(shapes_dataset, tmp_path):
+def test_a_run_killed_at_each_kind_of_moment_ends_like_an_uninterrupted_one(shapes_dataset, tmp_path):
     whole, cut = config_for(shapes_dataset, tmp_path / 'whole'), config_for(shapes_dataset, tmp_path / 'cut')
     assert in_child(partial(train, whole)) == 0
     moments = [
-        partial(train, cut, reporter=KillInStep(1)),  # no epoch is finished yet
+        partial(train, cut, reporter=KillInStep(1)),  # before the first epoch has finished
         partial(killed_before, 'best.safetensors', cut),
         partial(killed_before, 'last.ckpt', cut),  # epoch 0 is in best.safetensors, but last.ckpt does not know it
         partial(killed_before, 'metrics.csv', cut),  # epoch 0 is in last.ckpt, but not in the table
@@ -59,7 +58,7 @@ def test_killed_at_each_kind_of_moment(shapes_dataset, tmp_path):
     ]
     for moment in moments:
         assert in_child(moment) == -signal.SIGKILL
-        for path in (tmp_path / 'cut').glob('*'):  # what is there is whole
+        for path in (tmp_path / 'cut').glob('*'):  # every file is whole
             if path.suffix in ('.ckpt', '.safetensors'):
                 load_checkpoint(path)
     assert in_child(partial(train, cut, resume=True)) == 0
@@ -68,19 +67,19 @@ def test_killed_at_each_kind_of_moment(shapes_dataset, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='reads the CPU time of a child from /proc')
-def test_command_killed_from_outside_at_any_moment(shapes_dataset, tmp_path):
+def test_a_command_killed_from_outside_at_any_moment_ends_like_an_uninterrupted_one(shapes_dataset, tmp_path):
     def start(output, *options):
         settings = tmp_path / f'{output}.yaml'
-        settings.write_text(yaml.safe_dump(asdict(config_for(shapes_dataset, tmp_path / output))))
-        return begin_child(partial(command, ['--config', str(settings), *options]))
+        settings.write_text(yaml.safe_dump(plain_values(config_for(shapes_dataset, tmp_path / output))))
+        return start_child(partial(train_by_command, ['--config', str(settings), *options]))
 
     whole = start('whole')
     whole.join()
     assert whole.exitcode == 0
     cut, kills = start('cut'), 0
     while True:
-        # A little later each time, so that each phase is hit, and it ends. By the child's own clock: the machine may be
-        # busy. At the earliest when there is something to resume.
+        # Kill a little later each time, so that every phase is hit and the run ends. CPU time of the child is measured,
+        # because the machine may be busy. Wait until there is something to resume.
         while cut.is_alive() and (cpu_seconds(cut) < 0.1 * kills or not (tmp_path / 'cut' / 'settings.yaml').exists()):
             time.sleep(0.005)
         if not cut.is_alive():
@@ -95,12 +94,8 @@ def test_command_killed_from_outside_at_any_moment(shapes_dataset, tmp_path):
     assert_same_run(tmp_path / 'whole', tmp_path / 'cut')
 
 
-def command(arguments: list[str]) -> None:
-    sys.exit(main(arguments, 'train'))
-
-
 def cpu_seconds(child) -> float:
-    """CPU time of a process; endless once it has ended."""
+    """Return the CPU time of a process; infinite after it has ended."""
     try:
         fields = Path(f'/proc/{child.pid}/stat').read_text().rpartition(')')[2].split()
     except OSError:
@@ -108,7 +103,7 @@ def cpu_seconds(child) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
-def test_a_run_is_never_overwritten_nor_resumed_with_other_settings(shapes_dataset, tmp_path):
+def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(shapes_dataset, tmp_path):
     off = StageConfig(epochs=0)
     config = config_for(shapes_dataset, tmp_path / 'run', stage1=StageConfig(epochs=1, batch_size=4), stage3=off)
     with pytest.raises(ConfigurationError, match='nothing to resume'):
@@ -120,9 +115,9 @@ def test_a_run_is_never_overwritten_nor_resumed_with_other_settings(shapes_datas
         train(replace(config, seed=1), resume=True)
 
 
-@pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs /dev/full, the device that is always full')
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs /dev/full, which is always full')
 @pytest.mark.parametrize('file', ['last.ckpt', 'best.safetensors'])
-def test_a_full_disk_is_named_and_the_last_good_checkpoint_stays(shapes_dataset, tmp_path, file):
+def test_a_full_disk_is_reported_and_the_last_checkpoint_is_unchanged(shapes_dataset, tmp_path, file):
     config = config_for(shapes_dataset, tmp_path / 'run')
 
     class FillDisk(Silence):
@@ -130,7 +125,7 @@ def test_a_full_disk_is_named_and_the_last_good_checkpoint_stays(shapes_dataset,
             if row.epoch == 0:
                 (tmp_path / 'run' / f'{file}.part').symlink_to('/dev/full')
 
-    with pytest.raises(TrainingError, match=rf'{file} cannot be written .*No space left.*make room'):
+    with pytest.raises(OutputError, match=rf'cannot write .*{file}: No space left.*{file} is unchanged'):
         train(config, reporter=FillDisk())
     assert final_state(tmp_path / 'run')['epoch'] == 0
     load_checkpoint(tmp_path / 'run' / 'best.safetensors')
@@ -141,7 +136,7 @@ def test_a_full_disk_is_named_and_the_last_good_checkpoint_stays(shapes_dataset,
 
 @pytest.fixture
 def half_done(shapes_dataset, tmp_path):
-    """A data set, and the configuration of a run on it that was stopped after the first of two epochs."""
+    """Return a data set, and the configuration of a run on it that was stopped after the first of two epochs."""
     shutil.copytree(shapes_dataset, tmp_path / 'data')
 
     class Stop(Silence):
@@ -155,26 +150,26 @@ def half_done(shapes_dataset, tmp_path):
 
 
 @pytest.mark.parametrize('names', [('field', 'line', 'background', 'ball'), ('background', 'robot', 'line', 'field')])
-def test_resuming_on_other_classes_is_refused_and_spoils_nothing(half_done, names):
-    """In another order, weights went on under swapped meanings; with other names the run was lost."""
+def test_resuming_with_other_classes_is_refused_and_changes_nothing(half_done, names):
+    """In another order, the weights would continue under swapped meanings."""
     root, config = half_done
     index = yaml.safe_load((root / 'dataset.yaml').read_text())
     before = (Path(config.output) / 'last.ckpt').read_bytes()
     for entry, name in zip(index['classes'], names, strict=True):
         entry['name'] = name
     changed = yaml.safe_dump(index)
-    right = (root / 'dataset.yaml').read_text()
+    original = (root / 'dataset.yaml').read_text()
     (root / 'dataset.yaml').write_text(changed)
     with pytest.raises(
-        ConfigurationError, match='keeps its classes, background, ball, line, field; .* has ' + names[0]
+        ConfigurationError, match='keeps its classes, background, ball, line, field, but .* has ' + names[0]
     ):
         train(config, resume=True)
     assert (Path(config.output) / 'last.ckpt').read_bytes() == before
-    (root / 'dataset.yaml').write_text(right)
+    (root / 'dataset.yaml').write_text(original)
     assert len(train(config, resume=True).rows) == 2
 
 
-def test_a_resumed_run_looks_at_files_that_changed(half_done):
+def test_a_resumed_run_checks_files_that_changed(half_done):
     root, config = half_done
     (root / 'labels' / '003.png').write_bytes(b'no png')
     with pytest.raises(DatasetError, match=r'003\.png'):
@@ -184,5 +179,5 @@ def test_a_resumed_run_looks_at_files_that_changed(half_done):
 def test_a_run_without_its_best_checkpoint_is_not_resumed(half_done):
     _, config = half_done
     (Path(config.output) / 'best.safetensors').unlink()
-    with pytest.raises(ConfigurationError, match=r'last\.ckpt without best\.safetensors.*--init-from'):
+    with pytest.raises(ConfigurationError, match=r'last\.ckpt but not best\.safetensors.*--init-from'):
         train(config, resume=True)

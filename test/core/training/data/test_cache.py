@@ -1,4 +1,4 @@
-"""The cache of decoded pixels: same bits as decoding, made once, remade where the source changed, never in the way."""
+"""The cache of decoded pixels: identical to decoding, made once, updated when sources change, never an obstacle."""
 
 import errno
 import json
@@ -19,7 +19,7 @@ from minisegnet_core.errors import DatasetError, ImageError
 from minisegnet_core.imaging import write_image
 from minisegnet_core.training.data import cache
 from minisegnet_core.training.data.cache import cache_folder, open_cache
-from minisegnet_core.training.data.reading import SampleReader
+from minisegnet_core.training.data.reader import SampleReader
 
 
 @pytest.fixture
@@ -34,15 +34,15 @@ def samples(tmp_path):
 
 
 class Watch:
-    """Notes what is made and what is said."""
+    """Records which samples are decoded into the cache, and the messages."""
 
     def __init__(self):
-        self.made, self.said = [], []
+        self.made, self.messages = [], []
 
     def open(self, samples, resolution, folder, limit_gb=1.0):
-        self.made, self.said = [], []
+        self.made, self.messages = [], []
         return open_cache(
-            samples, resolution, folder, limit_gb=limit_gb, progress=self.progress, message=self.said.append
+            samples, resolution, folder, limit_gb=limit_gb, progress=self.progress, message=self.messages.append
         )
 
     def progress(self, samples):
@@ -56,9 +56,9 @@ def watch():
 
 
 def the_file(folder, kind):
-    """The one file of a kind."""
-    (found,) = folder.glob(f'{kind}-*.bin')
-    return found
+    """Return the only file of a kind."""
+    (file,) = folder.glob(f'{kind}-*.bin')
+    return file
 
 
 def same_as_decoded(reader, samples):
@@ -70,24 +70,24 @@ def same_as_decoded(reader, samples):
 
 
 @pytest.mark.parametrize('resolution', ['half', 'full'])
-def test_made_once_and_equal_to_decoding(samples, tmp_path, watch, resolution):
+def test_samples_are_cached_once_and_equal_to_decoding(samples, tmp_path, watch, resolution):
     reader = watch.open(samples, resolution, tmp_path / 'cache')
     assert watch.made == ['n0', 'n1', 'n2', 'n3']
     assert reader.cached == 4
     assert same_as_decoded(reader, samples)
     again = watch.open(samples, resolution, tmp_path / 'cache')
-    assert (watch.made, watch.said) == ([], [])
+    assert (watch.made, watch.messages) == ([], [])
     assert same_as_decoded(pickle.loads(pickle.dumps(again)), samples)
 
 
-def test_half_resolution_is_rounded_up_so_that_label_grids_fit(samples, tmp_path, watch):
+def test_half_resolution_is_rounded_up_to_match_the_label_grid(samples, tmp_path, watch):
     reader = watch.open(samples, 'half', tmp_path / 'cache')
     assert reader.image(samples[0]).shape == (15, 21, 3)
     assert reader.labels(samples[0]).shape == (30, 41)  # labels are never shrunk
     assert reader.block == 8
 
 
-def test_the_second_resolution_shares_the_labels(samples, tmp_path, watch):
+def test_both_resolutions_share_the_labels(samples, tmp_path, watch):
     watch.open(samples, 'half', tmp_path / 'cache')
     before = the_file(tmp_path / 'cache', 'labels').stat().st_size
     reader = watch.open(samples, 'full', tmp_path / 'cache')
@@ -97,7 +97,7 @@ def test_the_second_resolution_shares_the_labels(samples, tmp_path, watch):
 
 
 @pytest.mark.parametrize('which', ['image', 'label'])
-def test_a_changed_source_is_made_again(samples, tmp_path, watch, which):
+def test_a_changed_source_is_cached_again(samples, tmp_path, watch, which):
     watch.open(samples, 'half', tmp_path / 'cache')
     if which == 'image':
         write_image(samples[1].image_path, np.zeros((20, 24, 3), np.uint8))
@@ -109,7 +109,7 @@ def test_a_changed_source_is_made_again(samples, tmp_path, watch, which):
     assert (reader.labels(samples[1]) == 1).all()
 
 
-def test_stale_pixels_do_not_pile_up(samples, tmp_path, watch):
+def test_outdated_pixels_do_not_accumulate(samples, tmp_path, watch):
     for time in range(8):
         for sample in samples:
             os.utime(sample.image_path, ns=(time + 1, time + 1))
@@ -119,7 +119,7 @@ def test_stale_pixels_do_not_pile_up(samples, tmp_path, watch):
 
 
 @pytest.mark.parametrize('damage', ['half', 'labels', 'manifest', 'cut', 'line'])
-def test_lost_and_damaged_files_are_made_again(samples, tmp_path, watch, damage):
+def test_lost_and_damaged_files_are_replaced(samples, tmp_path, watch, damage):
     folder = tmp_path / 'cache'
     watch.open(samples, 'half', folder)
     if damage == 'cut':
@@ -137,7 +137,7 @@ def test_lost_and_damaged_files_are_made_again(samples, tmp_path, watch, damage)
     assert same_as_decoded(reader, samples)
 
 
-def test_what_is_deleted_while_in_use_is_decoded(samples, tmp_path, watch):
+def test_files_deleted_while_in_use_are_decoded_instead(samples, tmp_path, watch):
     reader = watch.open(samples, 'full', tmp_path / 'cache')
     os.truncate(the_file(tmp_path / 'cache', 'full'), 10)
     assert same_as_decoded(reader, samples)
@@ -146,11 +146,11 @@ def test_what_is_deleted_while_in_use_is_decoded(samples, tmp_path, watch):
 
 
 @pytest.mark.parametrize('damage', ['folder', 'manifest', 'cut', 'changed'])
-def test_another_run_never_puts_other_pixels_where_this_one_reads(samples, tmp_path, watch, damage):
-    """A worker forked later opens the files by name. It once read another image of the same size, in silence."""
+def test_another_run_never_replaces_the_pixels_that_this_one_reads(samples, tmp_path, watch, damage):
+    """A worker that is forked later opens the files by name, and could read another image of the same size."""
     folder = tmp_path / 'cache'
     reader = watch.open(samples, 'full', folder)
-    truth = [SampleReader('full').image(sample) for sample in samples]
+    expected_images = [SampleReader('full').image(sample) for sample in samples]
     if damage == 'folder':
         shutil.rmtree(folder)
     elif damage == 'manifest':
@@ -162,14 +162,14 @@ def test_another_run_never_puts_other_pixels_where_this_one_reads(samples, tmp_p
             os.utime(sample.image_path, ns=(1, 1))
     again = watch.open(samples[::-1], 'full', folder)
     assert again.cached == 4
-    late = pickle.loads(pickle.dumps(reader))  # has no file open, as a new worker
-    for sample, expected in zip(samples, truth, strict=True):
+    late = pickle.loads(pickle.dumps(reader))  # has no open file, like a new worker
+    for sample, expected in zip(samples, expected_images, strict=True):
         np.testing.assert_array_equal(late.image(sample), expected)
     assert same_as_decoded(again, samples)
     assert len(list(folder.glob('*.bin'))) == 2
 
 
-def test_an_interrupted_making_goes_on(samples, tmp_path, watch):
+def test_an_interrupted_update_continues(samples, tmp_path, watch):
     def interrupted(samples):
         for index, sample in enumerate(samples):
             if index == 2:
@@ -183,30 +183,30 @@ def test_an_interrupted_making_goes_on(samples, tmp_path, watch):
     assert same_as_decoded(reader, samples)
 
 
-def test_zero_keeps_nothing(samples, tmp_path, watch):
+def test_a_limit_of_zero_caches_nothing(samples, tmp_path, watch):
     reader = watch.open(samples, 'half', tmp_path / 'cache', limit_gb=0)
     assert not (tmp_path / 'cache').exists()
     assert reader.cached == 0
     assert reader.image(samples[0]).shape == (15, 21, 3)
 
 
-def test_beyond_the_limit_is_decoded_and_said(samples, tmp_path, watch):
-    limit = (2 * 4 * 30 * 41 + 10) / 1e9  # two of the larger ones
+def test_samples_beyond_the_limit_are_decoded_and_reported(samples, tmp_path, watch):
+    limit = (2 * 4 * 30 * 41 + 10) / 1e9  # two of the larger samples
     reader = watch.open(samples, 'full', tmp_path / 'cache', limit_gb=limit)
     assert watch.made == ['n0', 'n1']
-    assert any('2 images are not cached' in text and 'for the limit' in text for text in watch.said)
+    assert any('2 images are decoded each time' in text and 'the limit is' in text for text in watch.messages)
     assert same_as_decoded(reader, samples)
 
 
-def test_too_little_room_is_said_before_anything_is_written(samples, tmp_path, watch, monkeypatch):
-    monkeypatch.setattr(cache.shutil, 'disk_usage', lambda folder: type('usage', (), {'free': cache.SPARE + 6000}))
+def test_too_little_disk_space_is_reported_before_anything_is_written(samples, tmp_path, watch, monkeypatch):
+    monkeypatch.setattr(cache.shutil, 'disk_usage', lambda folder: type('usage', (), {'free': cache.RESERVE + 6000}))
     reader = watch.open(samples, 'full', tmp_path / 'cache')
     assert watch.made == ['n0']  # 4920 bytes
-    assert any('too little room on the disk' in text for text in watch.said)
+    assert any('the disk has too little space' in text for text in watch.messages)
     assert same_as_decoded(reader, samples)
 
 
-def test_a_full_disk_is_said_and_training_can_go_on(samples, tmp_path, watch, monkeypatch):
+def test_a_full_disk_is_reported_and_samples_are_decoded(samples, tmp_path, watch, monkeypatch):
     write, count = cache._write_at, [0]
 
     def full_after_two(*arguments):
@@ -218,15 +218,15 @@ def test_a_full_disk_is_said_and_training_can_go_on(samples, tmp_path, watch, mo
     monkeypatch.setattr(cache, '_write_at', full_after_two)
     monkeypatch.setattr(cache.os, 'cpu_count', lambda: 1)
     reader = watch.open(samples, 'full', tmp_path / 'cache')
-    assert any('is full' in text for text in watch.said)
+    assert any('is full' in text for text in watch.messages)
     assert reader.cached == 1
     assert same_as_decoded(reader, samples)
 
 
-def test_a_folder_that_cannot_be_made_is_said(samples, tmp_path, watch):
+def test_a_folder_that_cannot_be_created_is_reported(samples, tmp_path, watch):
     (tmp_path / 'file').write_text('')
     reader = watch.open(samples, 'half', tmp_path / 'file' / 'cache')
-    assert 'nothing is cached' in watch.said[0]
+    assert 'cannot cache images in' in watch.messages[0]
     assert same_as_decoded(reader, samples)
 
 
@@ -238,13 +238,13 @@ def test_a_folder_that_cannot_be_made_is_said(samples, tmp_path, watch):
         (lambda s: cv2.imwrite(str(s.label_path), np.zeros((5, 5), np.uint8)), DatasetError, r'n1\.png is 5x5'),
     ],
 )
-def test_bad_sources_are_named(samples, tmp_path, damage, error, message):
+def test_damaged_sources_are_reported_by_name(samples, tmp_path, damage, error, message):
     damage(samples[1])
     with pytest.raises(error, match=message):
         open_cache(samples, 'half', tmp_path / 'cache', limit_gb=1)
 
 
-def test_beside_the_data_or_in_the_fallback(tmp_path, monkeypatch):
+def test_the_cache_is_beside_the_data_or_in_the_fallback(tmp_path, monkeypatch):
     assert cache_folder(tmp_path, tmp_path / 'run') == tmp_path / 'cache'
     monkeypatch.setattr(cache.os, 'access', lambda path, mode: False)
     assert cache_folder(tmp_path, tmp_path / 'run') == tmp_path / 'run'
@@ -256,7 +256,7 @@ def _open_and_count(samples, folder, results):
     results.put((len(made), same_as_decoded(reader, samples)))
 
 
-def test_processes_share_the_work_of_one(samples, tmp_path):
+def test_one_of_several_processes_decodes_for_all(samples, tmp_path):
     context = multiprocessing.get_context('fork')
     results = context.Queue()
     processes = [context.Process(target=_open_and_count, args=(samples, tmp_path / 'cache', results)) for _ in range(3)]

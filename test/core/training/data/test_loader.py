@@ -1,4 +1,4 @@
-"""Batches: the same whatever the workers and processes, targets from the moved full-size labels."""
+"""Batches do not depend on workers and processes; targets are reduced from augmented full-size labels."""
 
 from dataclasses import replace
 from itertools import chain
@@ -11,14 +11,14 @@ torch = pytest.importorskip('torch', reason='training needs PyTorch')
 
 from minisegnet_core.classes import SOCCER
 from minisegnet_core.data.dataset import open_dataset
-from minisegnet_core.imaging import write_image
 from minisegnet_core.data.reduction import reduce_labels
 from minisegnet_core.data.writer import DatasetWriter
 from minisegnet_core.errors import ConfigurationError, DatasetError
+from minisegnet_core.imaging import write_image
 from minisegnet_core.training.config import AugmentConfig
 from minisegnet_core.training.data.cache import open_cache
 from minisegnet_core.training.data.loader import SegmentationDataset, training_loader, validation_loader
-from minisegnet_core.training.data.reading import SampleReader
+from minisegnet_core.training.data.reader import SampleReader
 from minisegnet_core.training.data.sample_sheet import augmented_samples_sheet
 
 
@@ -48,7 +48,7 @@ def indices(loader):
 
 
 @pytest.mark.parametrize(('resolution', 'shape', 'block'), [('half', (3, 36, 48), 8), ('full', (3, 72, 96), 4)])
-def test_targets_are_reduced_from_the_moved_full_size_labels(samples, resolution, shape, block):
+def test_targets_are_reduced_from_augmented_full_size_labels(samples, resolution, shape, block):
     data = dataset(samples, resolution, augment=AugmentConfig(geometry=1.0), seed=4)
     for index in range(4):
         image, target, number = data[index]
@@ -60,18 +60,18 @@ def test_targets_are_reduced_from_the_moved_full_size_labels(samples, resolution
         assert number == index
 
 
-def test_workers_do_not_matter(samples):
+def test_batches_do_not_depend_on_the_number_of_workers(samples):
     batches = []
     for workers in (0, 1, 2):
         data = dataset(samples, augment=AugmentConfig(), seed=1)
         batches.append(list(training_loader(data, 4, workers, epoch=3)))
     for other in batches[1:]:
-        for mine, theirs in zip(batches[0], other, strict=True):
-            assert all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
+        for first, second in zip(batches[0], other, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 def test_workers_start_after_opencv_used_its_threads(samples):
-    # cv2.setNumThreads(1) in a forked worker waited for ever for the parent's threads.
+    # cv2.setNumThreads(1) in a forked worker would wait forever for the threads of the parent.
     threads = cv2.getNumThreads()
     try:
         cv2.setNumThreads(4)
@@ -83,7 +83,7 @@ def test_workers_start_after_opencv_used_its_threads(samples):
         cv2.setNumThreads(threads)
 
 
-def test_epochs_and_seeds_differ_and_repeat(samples):
+def test_epochs_and_seeds_differ_and_are_reproducible(samples):
     def images(seed, epoch):
         data = dataset(samples, augment=AugmentConfig(), seed=seed)
         return torch.cat([batch[0] for batch in training_loader(data, 4, 0, epoch)])
@@ -93,12 +93,12 @@ def test_epochs_and_seeds_differ_and_repeat(samples):
     assert not torch.equal(images(0, 0), images(1, 0))
 
 
-def test_a_cache_changes_no_bit(samples, tmp_path):
+def test_the_cache_does_not_change_batches(samples, tmp_path):
     reader = open_cache(samples, 'half', tmp_path, limit_gb=1)
-    kept = SegmentationDataset(samples, SOCCER, reader, seed=1)
+    cached = SegmentationDataset(samples, SOCCER, reader, seed=1)
     plain = dataset(samples, seed=1)
-    for mine, theirs in zip(training_loader(kept, 3, 0, 0), training_loader(plain, 3, 0, 0), strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
+    for first, second in zip(training_loader(cached, 3, 0, 0), training_loader(plain, 3, 0, 0), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 @pytest.mark.parametrize('world_size', [2, 3])
@@ -115,18 +115,18 @@ def test_processes_share_each_global_batch(samples, world_size):
 
 
 def test_more_processes_than_images_in_a_batch_are_refused(samples):
-    with pytest.raises(ConfigurationError, match='4 processes cannot share a batch of 3'):
+    with pytest.raises(ConfigurationError, match='a batch of 3 images is too small for 4 processes'):
         training_loader(dataset(samples), 3, 0, 0, world_size=4)
 
 
-def test_images_are_drawn_anew_each_epoch_none_twice(samples):
+def test_each_epoch_draws_other_images_without_repetition(samples):
     data = dataset(samples)
     drawn = [[*chain(*indices(training_loader(data, 3, 0, epoch, images=6)))] for epoch in range(4)]
     assert all(len(set(epoch)) == 6 for epoch in drawn)
     assert len({tuple(sorted(epoch)) for epoch in drawn}) > 1
 
 
-def test_validation_is_in_order_whole_and_unchanged(samples):
+def test_validation_uses_all_images_in_order_and_unchanged(samples):
     data = dataset(samples)
     assert indices(validation_loader(data, 4, 0)) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
     assert indices(validation_loader(data, 4, 0, rank=1, world_size=2)) == [[1, 3, 5, 7], [9]]
@@ -136,7 +136,7 @@ def test_validation_is_in_order_whole_and_unchanged(samples):
 
 @pytest.mark.parametrize('resolution', ['half', 'full'])
 @pytest.mark.parametrize('cached', [False, True])
-def test_validation_batches_have_one_size_so_that_nothing_is_padded(tmp_path, resolution, cached):
+def test_validation_batches_have_images_of_one_size(tmp_path, resolution, cached):
     sizes = [(64, 80), (66, 72), (64, 80), (66, 72), (64, 80), (80, 64)]
     with DatasetWriter(tmp_path / 'data') as writer:
         for index, size in enumerate(sizes):
@@ -153,7 +153,7 @@ def test_validation_batches_have_one_size_so_that_nothing_is_padded(tmp_path, re
         assert all(images.shape[2:] == tuple(side // scale for side in sizes[n]) for n in numbers.tolist())
 
 
-def test_the_global_random_state_is_left_alone(samples):
+def test_the_global_random_state_does_not_change(samples):
     torch.manual_seed(7)
     before = torch.get_rng_state()
     list(training_loader(dataset(samples, augment=AugmentConfig()), 4, 0, 0))
@@ -180,14 +180,14 @@ def test_batches_are_channels_last_and_padded_with_ignore(tmp_path):
     assert (targets[0, :16] == 3).all()
 
 
-def test_bad_labels_are_named_while_loading(root, tmp_path, samples):
+def test_unknown_label_ids_are_reported_with_the_file(root, tmp_path, samples):
     bad = tmp_path / 'bad.png'
     write_image(bad, np.full((72, 96), 9, np.uint8))
     with pytest.raises(DatasetError, match=r'bad\.png: label ids \[9\]'):
         dataset([replace(samples[0], label_path=bad)])[0]
 
 
-def test_the_sample_sheet_shows_rows_of_variants_and_changes_nothing(samples):
+def test_the_sample_sheet_shows_rows_of_variants_and_does_not_change_the_data_set(samples):
     data = dataset(samples, augment=AugmentConfig(), seed=2)
     data.epoch = 7
     sheet = augmented_samples_sheet(data, data.classes, 3)

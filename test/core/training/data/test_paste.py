@@ -1,4 +1,4 @@
-"""Balls pasted into training images: where they stand, how large and bright they are, and when there is none."""
+"""Balls pasted into training images: place, size and brightness, and the cases without a ball."""
 
 import math
 
@@ -18,14 +18,14 @@ from minisegnet_core.training.config import AugmentConfig
 from minisegnet_core.training.data import paste as pasting
 from minisegnet_core.training.data.loader import SegmentationDataset
 from minisegnet_core.training.data.paste import RADIUS, BallPaste
-from minisegnet_core.training.data.reading import SampleReader
+from minisegnet_core.training.data.reader import SampleReader
 
 TURF, BALL = np.array([40, 120, 60]), np.array([180, 60, 20])
 WIDTH, HEIGHT = 320, 240
 
 
 def field(level=1.0):
-    """Image and labels: background above, turf below."""
+    """Return image and labels: background above, turf below."""
     labels = np.zeros((HEIGHT, WIDTH), np.uint8)
     labels[80:] = 3
     image = np.where((labels == 3)[..., None], TURF * level, 10).astype(np.uint8)
@@ -39,9 +39,9 @@ def with_ball(draw=lambda labels: cv2.circle(labels, (150, 150), 16, 1, -1)):
     return image, labels
 
 
-def data_of(path, *pictures, balls=None):
+def data_of(path, *images, balls=None):
     with DatasetWriter(path) as writer:
-        for index, (image, labels) in enumerate(pictures):
+        for index, (image, labels) in enumerate(images):
             writer.add(f'{index:02}', image, labels, split='train', extension='png', balls=balls)
     return open_dataset(path).split('train')
 
@@ -58,31 +58,31 @@ def all_on_the_ground():
         yield
 
 
-def paste(samples, picture, seed=0, classes=SOCCER, resolution='full', probability=1.0):
+def paste(samples, image_and_labels, seed=0, classes=SOCCER, resolution='full', probability=1.0):
     torch.manual_seed(seed)
-    return BallPaste(samples, classes, SampleReader(resolution), probability)(*picture)
+    return BallPaste(samples, classes, SampleReader(resolution), probability)(*image_and_labels)
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_a_ball_stands_on_the_ground(donors, seed):
-    before, was = field()
-    image, labels = paste(donors, (before, was), seed)
+    before, labels_before = field()
+    image, labels = paste(donors, (before, labels_before), seed)
     ball = labels == 1
     radius = math.sqrt(ball.sum() / math.pi)
     rows, columns = np.nonzero(ball)
     whole = columns.min() > 0 and columns.max() < WIDTH - 1 and rows.max() < HEIGHT - 1
     if whole and radius > 3:
         assert RADIUS[0] * WIDTH - 1 < radius < RADIUS[1] * WIDTH + 1
-        assert was[round(rows.mean() + 0.8 * radius), round(columns.mean())] == 3
+        assert labels_before[round(rows.mean() + 0.8 * radius), round(columns.mean())] == 3
         assert rows.max() - rows.min() + 1 == pytest.approx(2 * radius, abs=1 + 0.15 * radius)
-    np.testing.assert_array_equal(labels[~ball], was[~ball])  # the shadow is ground
+    np.testing.assert_array_equal(labels[~ball], labels_before[~ball])  # the shadow is labelled as ground
     far = cv2.distanceTransform((~ball).astype(np.uint8), cv2.DIST_L2, 5) > 2.5 * radius + 6
     np.testing.assert_array_equal(image[far], before[far])
-    np.testing.assert_array_equal(field()[0], before)  # what was given is as it was
+    np.testing.assert_array_equal(field()[0], before)  # the input is unchanged
 
 
-def test_balls_aloft_are_anywhere_and_throw_no_shadow(donors, monkeypatch):
+def test_balls_in_the_air_are_anywhere_and_have_no_shadow(donors, monkeypatch):
     monkeypatch.setattr(pasting, 'ALOFT', 1.0)
     wall = np.full((HEIGHT, WIDTH, 3), 100, np.uint8), np.zeros((HEIGHT, WIDTH), np.uint8)
     heights = []
@@ -96,18 +96,18 @@ def test_balls_aloft_are_anywhere_and_throw_no_shadow(donors, monkeypatch):
 
 
 @pytest.mark.parametrize('level', [1.0, 0.5])
-def test_a_ball_is_as_bright_as_the_ground_is(donors, level):
+def test_the_brightness_of_a_ball_follows_that_of_the_ground(donors, level):
     for seed in range(8):
         image, labels = paste(donors, field(level), seed)
         inside = cv2.erode((labels == 1).astype(np.uint8), np.ones((5, 5))) > 0
         if not inside.any():
             continue
         gains = np.median(image[inside], 0) / BALL
-        np.testing.assert_allclose(gains, gains.mean(), atol=0.03)  # its colour stays
+        np.testing.assert_allclose(gains, gains.mean(), atol=0.03)  # the hue is unchanged
         assert 0.78 * level < gains.mean() < 1.27 * level
 
 
-def test_image_and_labels_move_together_at_half_resolution(donors):
+def test_image_and_labels_agree_at_half_resolution(donors):
     image, labels = field()
     small = np.asarray(cv2.resize(image, (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA), np.uint8)
     compared = 0
@@ -133,7 +133,7 @@ def test_image_and_labels_move_together_at_half_resolution(donors):
         lambda labels: cv2.circle(labels, (0, 150), 16, 1, -1),
         lambda labels: cv2.ellipse(labels, (150, 150), (16, 16), 0, 0, 180, 1, -1),
     ],
-    ids=['none', 'a speck', 'cut off by the border', 'half hidden'],
+    ids=['none', 'tiny', 'cut off by the border', 'half hidden'],
 )
 def test_only_whole_balls_are_cut_out(tmp_path, draw):
     samples = data_of(tmp_path / 'data', with_ball(draw))
@@ -144,7 +144,7 @@ def test_only_whole_balls_are_cut_out(tmp_path, draw):
         assert labels is before[1]
 
 
-def test_nothing_is_pasted_without_ground_ball_class_chance_or_known_balls(donors, tmp_path):
+def test_nothing_is_pasted_without_ground_ball_class_probability_or_balls(donors, tmp_path):
     before = field()
     assert paste(donors, before, probability=0.0)[0] is before[0]
     pets = ClassSet(tuple(SegmentationClass(name, (index, 0, 0)) for index, name in enumerate('abcd')))
@@ -155,7 +155,7 @@ def test_nothing_is_pasted_without_ground_ball_class_chance_or_known_balls(donor
     assert paste(empty, before)[0] is before[0]
 
 
-def test_no_ball_lies_on_another(donors):
+def test_no_ball_covers_another(donors):
     image, labels = with_ball(lambda labels: cv2.rectangle(labels, (0, 60), (WIDTH, 200), 1, -1))
     for seed in range(20):
         pasted, moved = paste(donors, (image, labels), seed)
@@ -166,10 +166,10 @@ def test_no_ball_lies_on_another(donors):
         np.testing.assert_array_equal(pasted[labels == 1][:10], image[labels == 1][:10])
 
 
-def test_the_balls_of_a_training_are_counted_by_chance(tmp_path):
-    truth = [BallTruth(150, 150, 16, 1, 150, 150)]
+def test_balls_are_pasted_with_the_configured_probability_and_reproducibly(tmp_path):
+    balls = [BallTruth(150, 150, 16, 1, 150, 150)]
     samples = data_of(tmp_path / 'data', *[field()] * 40, balls=[])
-    samples += data_of(tmp_path / 'donor', with_ball(), balls=truth)
+    samples += data_of(tmp_path / 'donor', with_ball(), balls=balls)
     still = AugmentConfig(flip=0, geometry=0, photometric=0, blur=0, noise=0, paste=0.5)
     data = SegmentationDataset(samples, SOCCER, augment=still, seed=3)
     shown = [bool((data.view(index)[1] == 1).any()) for index in range(40)]
