@@ -229,8 +229,8 @@ def reduced(recipe: Recipe) -> Recipe:
 def _reduced_addition(addition: Addition) -> Addition:
     updates: dict[str, Settings] = {
         'scenes': {'count': 4, 'size': '160x120'},
-        'weak_labels': {'max_side': 160},
-        'drawn_masks': {'max_side': 160},
+        'weak_labels': {'max_side': 240},
+        'drawn_masks': {'max_side': 240},
         'hardest': {'count': 3},
     }
     if addition.scenes and not addition.scenes.name:

@@ -140,17 +140,17 @@ class Runner:
     def _line(self, job: Job, command: Sequence[str]) -> str:
         """Return what is recorded of a command: the command, for a training with a digest of its settings."""
         text = shlex.join(command)
-        return f'{text}  # settings {_digest(self._settings(job.step))}' if _is_training(job, command) else text
-
-    def _settings(self, step: Step | None) -> str:
-        assert step is not None
-        return f'# {step.about}\n{yaml.safe_dump(self.recipe.settings(step), sort_keys=False)}'
+        if command[0] != 'train' or job.step is None:
+            return text
+        settings = yaml.safe_dump(self.recipe.settings(job.step))
+        return f'{text}  # settings {hashlib.sha256(settings.encode()).hexdigest()[:12]}'
 
     def _execute(self, job: Job, command: list[str]) -> None:
-        if _is_training(job, command) and job.step is not None:
+        if command[0] == 'train' and job.step is not None:
             file = self.folders.settings_file(job.step)
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(self._settings(job.step), encoding='utf-8')
+            settings = yaml.safe_dump(self.recipe.settings(job.step), sort_keys=False)
+            file.write_text(f'# {job.about}\n{settings}', encoding='utf-8')
             run = self.folders.runs / job.name
             if (run / 'settings.yaml').is_file() or (run / 'last.ckpt').is_file():
                 command = [*command, '--resume']
@@ -164,21 +164,13 @@ class Runner:
 
 
 def as_text(command: Sequence[str]) -> str:
-    """Return a command line that can be pasted into a shell at the project's root."""
+    """Return a command line for a shell at the project's root. A training's settings file is written when it runs."""
     return f'minisegnet {shlex.join(_relative(word) for word in command)}'
 
 
 def _relative(word: str) -> str:
     path = Path(word)
     return str(path.relative_to(ROOT)) if path.is_absolute() and path.is_relative_to(ROOT) else word
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _is_training(job: Job, command: Sequence[str]) -> bool:
-    return command[0] == 'train' and job.step is not None
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
