@@ -38,7 +38,7 @@ def test_classes_that_no_label_shows_are_reported(tmp_path):
         train(tiny_training(tmp_path / 'data', tmp_path / run, cache_gb=0.0, **stages), reporter=listener)
         assert listener.texts == [
             'no training label shows ball, field: the network cannot learn them',
-            'no validation label shows line: validation cannot judge it',
+            'no validation label shows line: validation cannot measure it',
         ]
 
 
