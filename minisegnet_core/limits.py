@@ -2,3 +2,15 @@
 
 WIDTH_MULT_RANGE = (0.25, 2.0)
 """Minimum and maximum width multiplier of the network."""
+
+MAX_MEGAPIXELS = 100.0
+"""Default of the largest image file that is read, in 10^6 pixels."""
+
+MAX_NESTING = 100
+"""Maximum depth of the lists and mappings in a text file."""
+
+MAX_YAML_NODES = 10_000_000
+"""Maximum number of values in a YAML file after its aliases are expanded."""
+
+MAX_MESSAGE = 300
+"""Maximum length of a message in characters."""

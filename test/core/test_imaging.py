@@ -79,7 +79,7 @@ def test_the_orientation_of_exif_is_applied_once(tmp_path, image, orientation, u
     assert read.shape == expected.shape
     assert np.abs(read.astype(int) - expected).mean() < 3
     assert image_size(path) == (expected.shape[1], expected.shape[0])
-    assert read_stored_pixels(path).shape == image.shape
+    assert read_stored_pixels(path).shape == expected.shape
 
 
 def test_stored_pixels_keep_channels_and_depth(tmp_path, image):
@@ -96,7 +96,8 @@ def test_stored_pixels_keep_channels_and_depth(tmp_path, image):
     [
         (None, r'cannot read image .*a\.jpg: No such file'),
         (b'', r'image .*a\.jpg is empty'),
-        (b'nothing', r'image .*a\.jpg is damaged, or OpenCV does not read its format'),
+        (b'nothing', r'image .*a\.jpg is damaged, or not in one of the formats that are read'),
+        (b'version https://git-lfs.github.com/spec/v1', r'image .*a\.jpg is a Git LFS pointer'),
         (b'\xff\xd8nothing', r'image .*a\.jpg is truncated'),
     ],
 )
@@ -105,7 +106,7 @@ def test_files_that_are_not_images_are_named(tmp_path, content, message):
         (tmp_path / 'a.jpg').write_bytes(content)
     with pytest.raises(ImageError, match=message):
         read_image(tmp_path / 'a.jpg')
-    with pytest.raises(ImageError, match=r'a\.jpg is missing, damaged, or of an unknown format'):
+    with pytest.raises(ImageError, match=r'image .*a\.jpg'):
         image_size(tmp_path / 'a.jpg')
 
 
@@ -164,5 +165,5 @@ def test_grey_labels_of_fewer_than_eight_bits_are_rejected(tmp_path, bits):
 def test_labels_with_a_palette_are_rejected(tmp_path, bits):
     path = tmp_path / 'a.png'
     write_png(path, bits, 3, bytes([0, 0, 0, 1, 1, 1]))
-    with pytest.raises(DatasetError, match=r'one channel of 8-bit class ids; it holds uint8 \(30, 41, 3\)'):
+    with pytest.raises(DatasetError, match=r'a\.png has a palette; its ids would be read as colours'):
         read_labels(path)
