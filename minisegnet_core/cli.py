@@ -20,7 +20,8 @@ from pathlib import Path
 
 from minisegnet_core import __version__
 from minisegnet_core.commands.parser import EXIT_USAGE, CommandParser
-from minisegnet_core.errors import MinisegnetError, suggestion
+from minisegnet_core.errors import MinisegnetError, shortened, suggestion
+from minisegnet_core.limits import MAX_MESSAGE
 
 COMMAND_GROUP = 'minisegnet.commands'
 EXIT_INTERRUPTED = 130
@@ -62,7 +63,9 @@ def command(main: Main) -> Callable[..., int]:
 
 
 def _fail(name: str, message: str) -> int:
-    print(f'{name}: {message}', file=sys.stderr)
+    # The lines of a message are its own; a path or a value of any length may be part of one.
+    lines = f'{name}: {message}'.split('\n')
+    print('\n'.join(shortened(line, MAX_MESSAGE) for line in lines), file=sys.stderr)
     return EXIT_USAGE
 
 

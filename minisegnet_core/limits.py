@@ -9,8 +9,8 @@ MAX_MEGAPIXELS = 100.0
 MAX_NESTING = 100
 """Maximum depth of the lists and mappings in a text file."""
 
-MAX_YAML_NODES = 10_000_000
-"""Maximum number of values in a YAML file after its aliases are expanded."""
+MAX_ALIASED_VALUES = 100_000
+"""Maximum number of values that the aliases of a YAML file repeat."""
 
 MAX_MESSAGE = 300
 """Maximum length of a message in characters."""

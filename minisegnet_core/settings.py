@@ -31,7 +31,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from typing_extensions import dataclass_transform
 
 from minisegnet_core.errors import ConfigurationError, shortened, suggestion
-from minisegnet_core.files import read_text
+from minisegnet_core.files import UniqueKeys, parse_yaml, read_text
 
 Settings = TypeVar('Settings')
 
@@ -171,7 +171,7 @@ def settings_of(kind: type[Any], prefix: str = '', defaults: Any = None) -> Iter
             yield Setting(prefix + name, hints[name], value, ' '.join((field.description or '').split()))
 
 
-class SettingsLoader(yaml.SafeLoader):  # type: ignore[misc]
+class SettingsLoader(UniqueKeys, yaml.SafeLoader):  # type: ignore[misc]
     """Read ``1e-4`` as a number, as YAML 1.2 does; YAML 1.1, which PyYAML follows, requires a point before the e."""
 
 
@@ -181,8 +181,12 @@ SettingsLoader.add_implicit_resolver(
 
 
 def parse_yaml_value(text: str) -> Any:
-    """Return the value of a YAML text, with ``1e-4`` as a number. Raises ``yaml.YAMLError`` and ``ValueError``."""
-    return yaml.load(text, Loader=SettingsLoader)
+    """Return the value of a YAML text, with ``1e-4`` as a number.
+
+    Raises:
+        ConfigurationError: the text is not valid YAML.
+    """
+    return parse_yaml(text, shortened(repr(text)), loader=SettingsLoader)
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:
@@ -191,10 +195,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     Raises:
         ConfigurationError: the file is missing, is not YAML, or holds something else.
     """
-    try:
-        content = parse_yaml_value(read_text(path))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f'{path} is not valid YAML: {shortened(" ".join(str(error).split()), 200)}') from error
+    content = parse_yaml(read_text(path), path, loader=SettingsLoader)
     if content is not None and not isinstance(content, dict):
         raise ConfigurationError(f'{path} holds {type(content).__name__}, expected a mapping of names to values')
     return content or {}

@@ -14,9 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-import yaml
-
 from minisegnet_core.commands.parser import CommandParser
+from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.resources import find_config
 from minisegnet_core.settings import (
     Setting,
@@ -167,7 +166,7 @@ def parse_value(text: str, hint: Any) -> Any:
         if any(get_origin(member) is tuple for member in members) and not isinstance(value, list) and text not in words:
             return parse_yaml_value(f'[{text}]')
         return value
-    except (yaml.YAMLError, ValueError):
+    except ConfigurationError:  # the settings class reports the text
         return text
 
 

@@ -9,6 +9,7 @@ from minisegnet_core.errors import ConfigurationError, DatasetError, OutputError
 from minisegnet_core.files import (
     defined,
     fingerprint,
+    finite_number,
     natural_key,
     read_json,
     read_json_lines,
@@ -16,9 +17,12 @@ from minisegnet_core.files import (
     read_yaml,
     read_yaml_mapping,
     replaced_atomically,
+    same_name,
+    whole_number,
     write_atomically,
     write_text_atomically,
 )
+from minisegnet_core.limits import MAX_MESSAGE
 
 
 @pytest.fixture
@@ -38,7 +42,7 @@ def test_a_byte_order_mark_is_not_part_of_the_text(path):
 
 def test_text_of_another_encoding_is_rejected_unless_the_reader_is_lenient(path):
     path.write_bytes('a: grün'.encode('latin-1'))
-    with pytest.raises(DatasetError, match='file is not UTF-8 text: wrong byte at position 5; save the file as UTF-8'):
+    with pytest.raises(DatasetError, match='file is not UTF-8 text: wrong byte at position 5, in line 1; save the file as UTF-8'):
         read_text(path, DatasetError)
     assert read_text(path, lenient=True) == 'a: gr\N{REPLACEMENT CHARACTER}n'
 
@@ -176,3 +180,84 @@ def test_undefined_numbers_become_null_in_mappings_and_sequences():
     value = {'a': math.nan, 'b': [1.5, (math.nan, 'x')], 'c': None, 'd': math.inf}
     assert defined(value) == {'a': None, 'b': [1.5, [None, 'x']], 'c': None, 'd': math.inf}
     assert defined(math.nan) is None
+
+
+@pytest.mark.parametrize('encoding', ['utf-16', 'utf-32'])
+def test_text_of_two_or_four_bytes_a_character_is_named(path, encoding):
+    path.write_bytes('a: 1'.encode(encoding))
+    for lenient in (False, True):
+        with pytest.raises(DatasetError, match=f'is {encoding.upper()} text, .*; save it as UTF-8'):
+            read_text(path, DatasetError, lenient=lenient)
+
+
+def bomb(levels):
+    """YAML of a few hundred bytes whose aliases expand to 9 ** levels values."""
+    lines = ['a0: &a0 [x, x, x, x, x, x, x, x, x]']
+    lines += [f'a{i}: &a{i} [{", ".join([f"*a{i - 1}"] * 9)}]' for i in range(1, levels)]
+    return '\n'.join(lines)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('[' * 100_000, 'is not valid YAML'),
+        ('- ' * 1000 + 'x', 'it nests too deeply'),
+        ('\n'.join(' ' * level + 'a:' for level in range(1000)), 'it nests too deeply'),
+        (bomb(9), 'its aliases repeat more than 100000 values'),
+        ('a: &a [1, *a]', 'the alias a contains itself'),
+        ('a: 1\nb: {c: 1, d: 2, c: 3}', "the key 'c' is there twice in the mapping that begins in line 2"),
+        ('a: !!int ""', 'string index out of range'),
+        ('a: ' + '9' * 5000, 'is not valid YAML'),
+        ('a: 2001-99-99', 'month must be in 1..12'),
+        ('a: *b', 'found undefined alias'),
+        ('{[a, b]: 1}', 'unhashable'),
+    ],
+)
+def test_hostile_yaml_ends_in_a_short_message(path, text, message):
+    path.write_text(text)
+    with pytest.raises(DatasetError, match=message) as caught:
+        read_yaml(path, DatasetError)
+    assert len(str(caught.value)) < MAX_MESSAGE
+
+
+def test_aliases_of_a_reasonable_size_and_merged_mappings_are_read(path):
+    path.write_text('base: &base {a: 1, b: 2}\nother: {<<: *base, b: 3}\n' + bomb(4))
+    assert read_yaml(path)['other'] == {'a': 1, 'b': 3}
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('[' * 100_000, 'it nests too deeply'),
+        ('[' * 500 + ']' * 500, 'it nests too deeply'),
+        ('{"a": 1, "a": 2}', "the key 'a' is there twice"),
+        ('9' * 5000, 'is not valid JSON'),
+        (f'{{"{"x" * 5000}": 1, "{"x" * 5000}": 2}}', 'is there twice'),
+    ],
+)
+def test_hostile_json_ends_in_a_short_message(path, text, message):
+    path.write_text(text)
+    with pytest.raises(DatasetError, match=message) as caught:
+        read_json(path, DatasetError)
+    assert len(str(caught.value)) < MAX_MESSAGE
+
+
+def test_brackets_inside_strings_do_not_nest(path):
+    path.write_text('["' + '[' * 500 + '"]')
+    assert read_json(path) == ['[' * 500]
+    assert read_yaml(path) == ['[' * 500]
+
+
+@pytest.mark.parametrize('value', [None, True, '1', [1], float('nan'), float('inf'), 10**400, 10**5000], ids=range(8))
+def test_only_finite_numbers_are_numbers(value):
+    for convert in (finite_number, whole_number):
+        with pytest.raises(ValueError, match=r'is not a (finite )?number') as caught:
+            convert(value)
+        assert len(str(caught.value)) < MAX_MESSAGE
+    assert (finite_number(3), whole_number(3.0)) == (3.0, 3)
+    with pytest.raises(ValueError, match='3.5 is not a whole number'):
+        whole_number(3.5)
+
+
+def test_names_that_look_alike_are_the_same():
+    assert same_name('Gro\u0308\u00dfe') == same_name('Gr\u00f6\u00dfe') != same_name('Grosse')
