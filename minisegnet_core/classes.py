@@ -49,7 +49,7 @@ class SegmentationClass:
                 'underscores'
             )
         if len(self.color) != 3 or any(not 0 <= value <= 255 for value in self.color):
-            raise ConfigurationError(f'colour of class {self.name!r} must be three numbers 0..255, not {self.color}')
+            raise ConfigurationError(f'colour of class {self.name!r} must be three numbers 0..255, not {shortened(repr(self.color))}')
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class ClassSet:
         """
         for name in (*absent, *absent.values()):
             if name not in self.names:
-                raise ConfigurationError(f'absent names {name!r}, which is not a class ({", ".join(self.names)})')
+                raise ConfigurationError(f'absent names {shortened(name)!r}, which is not a class ({", ".join(self.names)})')
         for name, drawn in absent.items():
             if drawn in absent:
                 raise ConfigurationError(f'absent maps {name!r} to {drawn!r}, which is absent itself')
@@ -121,7 +121,7 @@ class ClassSet:
         """
         try:
             return cls(tuple(SegmentationClass(str(e['name']), tuple(int(v) for v in e['color'])) for e in entries))  # type: ignore[arg-type]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ConfigurationError(
                 f'classes {shortened(repr(entries))} must be a list of {{name: word, color: [red, green, blue]}}'
             ) from error

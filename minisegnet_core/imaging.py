@@ -238,7 +238,7 @@ def _unreadable(source: Path | io.BytesIO) -> str:
         start = b''
     if start.startswith(LFS_POINTER):
         return 'is a Git LFS pointer, not an image; fetch the images with git lfs pull'
-    return f'is damaged, or not in one of the formats that are read ({", ".join(IMAGE_SUFFIXES)})'
+    return 'is damaged, or of a format that is not read; copy it again, or save it as PNG or JPEG'
 
 
 def _open_header(source: Path | io.BytesIO) -> ImageHeader:

@@ -11,6 +11,7 @@ from minisegnet_core.cli import EXIT_INTERRUPTED
 from minisegnet_core.commands.model_options import add_model_options
 from minisegnet_core.commands.parser import choice, integer, path
 from minisegnet_core.commands.progress import counter
+from minisegnet_core.data.importers.yolo import LAYOUTS
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.evaluation.plan import Plan
 from minisegnet_core.evaluation.report.values import summary
@@ -32,6 +33,12 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     )
     truth.add_argument(
         '--ball-class', type=integer(0), default=0, metavar='N', help='class of the ball in YOLO boxes (default: 0)'
+    )
+    truth.add_argument(
+        '--box-layout',
+        default='auto',
+        **choice(*LAYOUTS),
+        help='lines of six or more values in YOLO files: a box with track or keypoints, or an outline (default: auto)',
     )
     report = parser.add_argument_group('report')
     for option, maximum, word in (('--fail-under', False, 'lower'), ('--fail-over', True, 'higher')):
@@ -104,7 +111,7 @@ def evaluation_options(values: argparse.Namespace) -> EvaluationOptions:
 
 def ground_truth_files(values: argparse.Namespace) -> GroundTruthFiles:
     """Return the ground truth files that parsed arguments describe. Raises SourceError if one does not exist."""
-    return GroundTruthFiles(values.labels, values.balls, values.ball_class)
+    return GroundTruthFiles(values.labels, values.balls, values.ball_class, values.box_layout)
 
 
 def progress_bar(plan: Plan, options: EvaluationOptions, title: str = 'evaluate') -> AbstractContextManager[Progress]:

@@ -36,6 +36,7 @@ from minisegnet_core.data.importers.frames import FrameSelection, LabelledFrames
 from minisegnet_core.data.importers.masks import SEGLIGHT_COLORS, MaskFolders, MaskOptions
 from minisegnet_core.data.importers.minisegnet import MinisegnetDataset, classes_beside
 from minisegnet_core.data.importers.torso21 import Torso21
+from minisegnet_core.data.importers.yolo import LAYOUTS
 from minisegnet_core.data.importing import IMAGE_FORMATS, ImportOptions, ImportReport, SplitRule, import_images
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.frames import open_frames
@@ -62,6 +63,7 @@ class SourceOptions:
         topic: image topic of a bag, or None.
         selection: which frames are taken.
         min_label_confidence: probability from which a model's label is kept.
+        box_layout: meaning of YOLO lines of six or more values.
         model: the model that labels frames and images with boxes.
         hardest: number of images to take, with ``evaluation``; 0 takes all.
         evaluation: output folder of `minisegnet evaluate`, or None.
@@ -78,6 +80,7 @@ class SourceOptions:
     topic: str | None = None
     selection: FrameSelection = field(default_factory=FrameSelection)
     min_label_confidence: float = 0.8
+    box_layout: str = 'auto'
     model: SegmenterConfig = field(default_factory=SegmenterConfig)
     hardest: int = 0
     evaluation: Path | None = None
@@ -130,7 +133,7 @@ def _labelled_by_model(source: SourceOptions) -> Importer:
     segmenter = Segmenter.from_config(source.model)
     if frames is None:
         categories = {_category_number(text): name for text, name in source.categories.items()} or {0: BALL}
-        options = BoxOptions(categories, source.min_label_confidence, source.masks.max_side)
+        options = BoxOptions(categories, source.min_label_confidence, source.masks.max_side, source.box_layout)
         return BoxedImages(source.path, segmenter.probabilities, segmenter.classes, options)
     return LabelledFrames(
         frames,
@@ -184,6 +187,7 @@ def _parse(argv: Sequence[str], prog: str) -> tuple[SourceOptions, ImportOptions
         topic=arguments.topic,
         selection=FrameSelection(arguments.every, arguments.fps, arguments.min_change, arguments.group_seconds),
         min_label_confidence=arguments.min_label_confidence,
+        box_layout=arguments.box_layout,
         model=segmenter_config(arguments),
         hardest=arguments.hardest,
         evaluation=arguments.evaluation,
@@ -349,6 +353,12 @@ def _add_selection_options(parser: CommandParser) -> None:
         default=0.8,
         metavar='P',
         help="probability from which the model's label is kept; other pixels are ignored",
+    )
+    add(
+        '--box-layout',
+        default='auto',
+        **choice(*LAYOUTS),
+        help='lines of six or more values: a box with track or keypoints, or an outline; auto refuses what may be both',
     )
     add = parser.add_argument_group('minisegnet').add_argument
     add(

@@ -85,6 +85,8 @@ def main(argv: Sequence[str], prog: str) -> int:
         f'{summary.frames} frames with {segmenter.engine} {segmenter.precision} on {segmenter.device}, model '
         f'{segmenter.model_hash}: {options.output}'
     )
+    for reason, number in frames.left_out.items():
+        print(f'left out: {number} {reason}')
     if summary.missing:
         print(f'{options.source} is cut off: {summary.missing} of its frames are missing', file=sys.stderr)
     if summary.fps is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -10,12 +9,16 @@ from typing import Any
 
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.errors import DatasetError, shortened
-from minisegnet_core.files import ErrorType, read_json_lines
+from minisegnet_core.files import ErrorType, finite_number, read_json_lines, same_name
 
 BALL_KEYS = tuple(field.name for field in fields(BallTruth))
 
 PREDICTION_KEYS = frozenset({'confidence'})
 """Further keys of a predicted ball; a corrected ``predictions.jsonl`` is ground truth."""
+
+
+PREDICTED = 'predicted'
+"""Value of ``labels`` for an image whose labels a model made and nobody corrected."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +39,28 @@ class Annotation:
     balls: tuple[BallTruth, ...] | None
     entry: Mapping[str, Any]
 
+    @property
+    def predicted(self) -> bool:
+        """Whether the labels of the image are a model's, uncorrected."""
+        return self.entry.get('labels') == PREDICTED
+
 
 def read_annotations(path: Path) -> dict[str, Annotation]:
-    """Return the annotations of a data set by image name; nothing if the file does not exist.
+    """Return the annotations of a data set by image name (composed, see ``same_name``); nothing if the file does not exist.
 
     Raises:
         DatasetError: the file cannot be read, or a line is not an annotation; the message gives the line.
     """
     if not path.is_file():
         return {}
-    annotations = {}
+    annotations: dict[str, Annotation] = {}
     for where, annotation in read_annotation_lines(path):
         if annotation.name is None:
             raise DatasetError(f'{where} has no name; add the name of its image')
-        annotations[annotation.name] = annotation
+        name = same_name(annotation.name)
+        if name in annotations:
+            raise DatasetError(f'{where} annotates {shortened(annotation.name)!r} again; keep one line for each image')
+        annotations[name] = annotation
     return annotations
 
 
@@ -102,8 +113,14 @@ def ball_truth(given: object) -> BallTruth:
     if missing:
         raise ValueError(f'the ball {shortened(repr(given))} has no {", ".join(missing)}')
     ball = {'visible': 1.0, 'visible_x': known['x'], 'visible_y': known['y'], **known}
+    numbers = {}
     for key in BALL_KEYS:
-        value = ball[key]
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise ValueError(f'{key} of a ball is {shortened(repr(value))}, but must be a number')
-    return BallTruth(*(float(ball[key]) for key in BALL_KEYS))
+        try:
+            numbers[key] = finite_number(ball[key])
+        except ValueError as error:
+            raise ValueError(f'{key} of a ball is {shortened(repr(ball[key]))}, but must be a number') from error
+    if numbers['radius'] < 0:
+        raise ValueError(f'the radius of a ball is {numbers["radius"]:g}, but must be at least 0')
+    if not 0 <= numbers['visible'] <= 1:
+        raise ValueError(f'visible of a ball is {numbers["visible"]:g}, but must be a fraction from 0 to 1')
+    return BallTruth(**numbers)

@@ -13,13 +13,16 @@ import numpy as np
 from minisegnet_core.classes import IGNORE, ClassSet
 from minisegnet_core.data.dataset import INDEX, Dataset, Sample
 from minisegnet_core.data.split import reject_leaks
-from minisegnet_core.errors import DatasetError, ImageError, MinisegnetError, OutputError
-from minisegnet_core.files import fingerprint, read_json, write_text_atomically
+from minisegnet_core.errors import DatasetError, ImageError, MinisegnetError, OutputError, listed, shortened
+from minisegnet_core.files import fingerprint, read_json, same_name, write_text_atomically
 from minisegnet_core.imaging import is_image_file, read_image, read_labels
 from minisegnet_core.parallel import Progress, map_with_progress
 
 RECORD = Path('cache', 'checked.json')
 """File inside a data set that records the checked files, so that only changed files are opened again."""
+
+PREDICTED_LABELS = 'uncorrected labels of a model, which hide its errors; correct them in a label tool and import them'
+"""What is wrong with the images that :func:`predicted_labels` names."""
 
 MAX_FAULTS = 10
 """Number of faults that one message lists."""
@@ -87,6 +90,20 @@ def never_shown(train: Sequence[str], val: Sequence[str] = ()) -> list[str]:
     return warnings
 
 
+def predicted_labels(dataset: Dataset, splits: Sequence[str] = ('train', 'val')) -> list[str]:
+    """Return a warning for each split that contains labels of a model which nobody corrected."""
+    warnings = []
+    for split in splits:
+        samples = dataset.splits.get(split, ())
+        names = [sample.name for sample in samples if sample.predicted]
+        if names:
+            warnings.append(
+                f'{len(names)} of {len(samples)} {split} images have the {PREDICTED_LABELS}: '
+                f'{listed([shortened(name) for name in names], 3)}'
+            )
+    return warnings
+
+
 def _never_shown_classes(dataset: Dataset, split: str, passed: dict[str, dict[str, Any]]) -> tuple[str, ...]:
     shown = {label for sample in dataset.split(split) for label in passed[sample.name]['shown']}
     names = enumerate(dataset.classes.names)
@@ -94,8 +111,8 @@ def _never_shown_classes(dataset: Dataset, split: str, passed: dict[str, dict[st
 
 
 def _reject_orphans(root: Path) -> None:
-    images = {path.stem for path in (root / 'images').iterdir() if is_image_file(path)}
-    orphans = sorted(path for path in (root / 'labels').glob('*.png') if path.stem not in images)
+    images = {same_name(path.stem) for path in (root / 'images').iterdir() if is_image_file(path)}
+    orphans = sorted(path for path in (root / 'labels').glob('*.png') if same_name(path.stem) not in images)
     if orphans:
         raise DatasetError(f'{root} has labels without an image; add the images or delete: {_lines(orphans)}')
 

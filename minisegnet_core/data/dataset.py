@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.classes import IGNORE, ClassSet, replace_absent
 from minisegnet_core.data.annotations import Annotation, read_annotations
-from minisegnet_core.errors import ConfigurationError, DatasetError, shortened
-from minisegnet_core.files import read_yaml
+from minisegnet_core.errors import ConfigurationError, DatasetError, listed, shortened
+from minisegnet_core.files import read_yaml, same_name
 from minisegnet_core.imaging import is_image_file, read_image, read_labels
 
 SPLITS = ('train', 'val', 'test')
@@ -36,6 +36,7 @@ class Sample:
         balls: all balls in the image; None where they are unknown.
         group: match, venue or sequence; None where it is unknown.
         stamp: nanoseconds; None where it is unknown.
+        predicted: whether the labels are a model's, uncorrected.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Sample:
     balls: tuple[BallTruth, ...] | None = None
     group: str | None = None
     stamp: int | None = None
+    predicted: bool = False
 
     def read(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Return the image, (H, W, 3) uint8 RGB, and its labels, (H, W) uint8.
@@ -108,7 +110,7 @@ def open_dataset(root: Path | str) -> Dataset:
     annotations = read_annotations(root / ANNOTATIONS)
     images = _image_paths(root)
     samples = {
-        split: tuple(_sample(root, name, images, annotations.get(name)) for name in names)
+        split: tuple(_sample(root, name, images, annotations.get(same_name(name))) for name in names)
         for split, names in splits.items()
     }
     return Dataset(root, classes, samples, absent)
@@ -143,19 +145,20 @@ def _classes(content: Mapping[str, object], index: Path) -> ClassSet:
 def _splits(content: Mapping[str, object], index: Path) -> dict[str, list[str]]:
     """Return the image names of each split, checked: every name is text and belongs to one split."""
     if content.get('ignore', IGNORE) != IGNORE:
-        raise DatasetError(f'{index}: ignore is {content["ignore"]}, but must be {IGNORE}')
+        raise DatasetError(f'{index}: ignore is {shortened(repr(content["ignore"]))}, but must be {IGNORE}')
     given = content.get('split')
     if not isinstance(given, Mapping):
         raise DatasetError(f'{index} has no split; write split: {{train: [NAMES], val: [NAMES]}}')
     unknown = sorted(map(str, set(given) - set(SPLITS)))
     if unknown:
-        raise DatasetError(f'{index} has the unknown splits {unknown}; use {", ".join(SPLITS)}')
+        raise DatasetError(f'{index} has the unknown splits {shortened(listed(unknown))}; use {", ".join(SPLITS)}')
     splits = {split: _names(split, names, index) for split, names in given.items()}
     seen: dict[str, str] = {}
     for split, names in splits.items():
-        for name in names:
+        for given_name in names:
+            name = same_name(given_name)
             if name in seen:
-                raise DatasetError(f'{index} lists {name!r} twice, in {seen[name]} and {split}; keep one')
+                raise DatasetError(f'{index} lists {shortened(name)!r} twice, in {seen[name]} and {split}; keep one')
             seen[name] = split
     return splits
 
@@ -167,7 +170,7 @@ def _names(split: str, names: object, index: Path) -> list[str]:
         raise DatasetError(f'{index}: split {split} is {shortened(repr(names))}, but must be a list of names')
     for name in names:
         if not isinstance(name, str):  # YAML reads 0010 as the number 8, which may be another image's name
-            raise DatasetError(f'{index}: split {split} names {name!r}, which YAML does not read as text; quote it')
+            raise DatasetError(f'{index}: split {split} names {shortened(repr(name))}, which YAML does not read as text; quote it')
     return names
 
 
@@ -189,7 +192,7 @@ def _image_paths(root: Path) -> dict[str, Path]:
         raise DatasetError(f'{root} has no folder images/')
     found: dict[str, Path] = {}
     for path in sorted(p for p in folder.iterdir() if is_image_file(p)):
-        other = found.setdefault(path.stem, path)
+        other = found.setdefault(same_name(path.stem), path)
         if other != path:
             raise DatasetError(
                 f'{folder} has both {other.name} and {path.name}, but a label belongs to one image; rename one'
@@ -198,9 +201,13 @@ def _image_paths(root: Path) -> dict[str, Path]:
 
 
 def _sample(root: Path, name: str, images: Mapping[str, Path], annotation: Annotation | None) -> Sample:
-    if name not in images:
-        raise DatasetError(f'{root / INDEX} names {name!r}, but images/ has no {name}.jpg or {name}.png')
-    label_path = root / 'labels' / f'{name}.png'
+    image = images.get(same_name(name))
+    if image is None:
+        shown = shortened(name)
+        raise DatasetError(f'{root / INDEX} names {shown!r}, but images/ has no {shown}.jpg or {shown}.png')
+    label_path = root / 'labels' / f'{image.stem}.png'
     if annotation is None:
-        return Sample(name, images[name], label_path)
-    return Sample(name, images[name], label_path, annotation.balls, annotation.group, annotation.stamp)
+        return Sample(name, image, label_path)
+    return Sample(
+        name, image, label_path, annotation.balls, annotation.group, annotation.stamp, annotation.predicted
+    )

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from minisegnet_core.classes import IGNORE, ClassSet
 from minisegnet_core.data.dataset import INDEX, SPLITS
-from minisegnet_core.data.importers.entry import UNKNOWN, Content, Entry, Importer
+from minisegnet_core.data.importers.entry import UNKNOWN, Content, Entry, Importer, distinct
 from minisegnet_core.data.label_tools import LabelToolFiles
 from minisegnet_core.data.split import group_of, split_of
 from minisegnet_core.data.writer import DatasetWriter
 from minisegnet_core.errors import ConfigurationError, DatasetError, SourceError
-from minisegnet_core.files import write_atomically
+from minisegnet_core.files import same_name, write_atomically
 from minisegnet_core.imaging import write_image
 from minisegnet_core.parallel import map_in_threads
 
@@ -193,7 +193,10 @@ def import_images(
         for entry, content in progress(results, len(source)):
             name, split, group = options.prefix + entry.name, options.rule.split(entry), options.rule.group(entry)
             if writer is not None:
-                writer.add(name, None, None, split=split, group=group, balls=content.balls, stamp=entry.stamp)
+                writer.add(
+                    name, None, None, split=split, group=group, balls=content.balls, stamp=entry.stamp,
+                    predicted=content.predicted,
+                )  # fmt: skip
             if tools is not None:
                 suffix = entry.image_file.suffix.lower() if entry.image_file else f'.{options.image_format}'
                 tools.add(name, f'{name}{suffix}', content.labels)
@@ -235,14 +238,16 @@ def _reject_occupied(output: Path) -> None:
 
 def _new_entries(source: Importer, writer: DatasetWriter | None, prefix: str, report: ImportReport) -> Iterator[Entry]:
     """Yield the entries that the data set does not contain yet."""
-    seen: set[str] = set()
+    seen: dict[str, Entry] = {}
     for entry in source:
         name = prefix + entry.name
-        if name in seen:
+        other = seen.setdefault(same_name(name), entry)
+        if other is not entry:
+            both = distinct(other.source, entry.source) if other.source and entry.source else 'two images of the source'
             raise DatasetError(
-                f'two images of the source would both have the name {name!r}; import their folders separately'
+                f'{both} would both be called {name!r} in the data set; rename one, or import their folders separately '
+                'with different values of --prefix'
             )
-        seen.add(name)
         if writer is not None and name in writer:
             _reject_other_image(writer.root, name, entry)
             report.present += 1

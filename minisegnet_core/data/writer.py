@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.classes import IGNORE, SOCCER, ClassSet
-from minisegnet_core.data.annotations import read_annotations
+from minisegnet_core.data.annotations import PREDICTED, read_annotations
 from minisegnet_core.data.dataset import ANNOTATIONS, INDEX, SPLITS, open_dataset
 from minisegnet_core.errors import ConfigurationError, DatasetError, OutputError
 from minisegnet_core.files import write_text_atomically
@@ -93,6 +93,7 @@ class DatasetWriter:
         balls: Iterable[BallTruth] | None = None,
         stamp: int | None = None,
         camera: Mapping[str, Any] | None = None,
+        predicted: bool = False,
         extension: str = 'jpg',
     ) -> None:
         """Add one image with its labels.
@@ -105,6 +106,7 @@ class DatasetWriter:
             balls: all balls in the image; None if they are unknown.
             stamp: nanoseconds.
             camera: camera parameters of rendered images.
+            predicted: the labels are a model's, uncorrected; trainings and evaluations warn of them.
             extension: suffix of the image file, ``jpg`` or ``png``; JPEG is lossy.
 
         Raises:
@@ -124,6 +126,8 @@ class DatasetWriter:
             entry['balls'] = [{key: round(value, 4) for key, value in asdict(ball).items()} for ball in balls]
         if camera is not None:
             entry['camera'] = dict(camera)
+        if predicted:
+            entry['labels'] = PREDICTED
         self._annotations.append(entry)
 
     def close(self) -> None:

@@ -87,6 +87,7 @@ class BagImages:
 
     def __init__(self, path: Path, topic: str | None = None) -> None:
         self.path = path
+        self.left_out: dict[str, int] = {}
         with open_bag(path) as reader:
             counts: dict[str, int] = {}
             types: dict[str, str] = {}

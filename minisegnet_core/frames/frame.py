@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,9 +34,11 @@ class FrameSource(Protocol):
     Attributes:
         missing: number of frames that the source announced and did not deliver, valid after the last frame. Only videos
             break off without an error; differences of a few frames do not count.
+        left_out: numbers of files that a folder holds beside its images, by reason; empty for other sources.
     """
 
     missing: int
+    left_out: Mapping[str, int]
 
     def __iter__(self) -> Iterator[Frame]: ...
 

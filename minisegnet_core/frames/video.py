@@ -29,6 +29,7 @@ class VideoFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.missing = 0
+        self.left_out: dict[str, int] = {}
         capture = self._open()
         try:
             self._length = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 1)

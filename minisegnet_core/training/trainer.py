@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from minisegnet_core.checkpoint import ModelRecord, save_checkpoint
+from minisegnet_core.data.checks import predicted_labels
 from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.errors import ConfigurationError, TrainingError
 from minisegnet_core.settings import plain_values
@@ -88,6 +89,8 @@ class _Trainer:
         self.folder.adopt(gather(self.fabric, self.folder.state)[0])
         state = self.folder.state
         check_data(dataset, ('train', 'val'), self.fabric, self.reporter)
+        for warning in predicted_labels(dataset):
+            self.reporter.message(warning)
         self.context: TrainingContext = make_context(config, dataset, self.fabric, self.reporter, state)
         start = state['start'] if state and config.keep else None
         self.averaging = WeightAveraging(self.context.model, config.keep, start)

@@ -96,7 +96,7 @@ def test_stored_pixels_keep_channels_and_depth(tmp_path, image):
     [
         (None, r'cannot read image .*a\.jpg: No such file'),
         (b'', r'image .*a\.jpg is empty'),
-        (b'nothing', r'image .*a\.jpg is damaged, or not in one of the formats that are read'),
+        (b'nothing', r'image .*a\.jpg is damaged, or of a format that is not read'),
         (b'version https://git-lfs.github.com/spec/v1', r'image .*a\.jpg is a Git LFS pointer'),
         (b'\xff\xd8nothing', r'image .*a\.jpg is truncated'),
     ],

@@ -23,6 +23,7 @@ from minisegnet_core.data.importers.entry import (
     Content,
     Entry,
     balls_of_labels,
+    by_name,
     check_max_side,
     image_files,
     limit_size,
@@ -59,6 +60,7 @@ class BoxOptions:
         categories: YOLO's class number to class name; boxes of other numbers are not used.
         min_confidence: probability from which the model's label is kept, 0..1; other pixels are ignored.
         max_side: maximum of the longer side in pixels, to which images are shrunk; 0 for no limit.
+        layout: meaning of lines of six or more values, see :data:`~minisegnet_core.data.importers.yolo.LAYOUTS`.
 
     Raises:
         ConfigurationError: a number is out of range.
@@ -67,6 +69,7 @@ class BoxOptions:
     categories: Mapping[int, str] = field(default_factory=lambda: {0: BALL})
     min_confidence: float = 0.8
     max_side: int = 0
+    layout: str = 'auto'
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_confidence < 1:
@@ -126,7 +129,6 @@ class BoxedImages:
         self.options = options or BoxOptions()
         self.classes = classes
         self.absent: dict[str, str] = {}
-        self.left_out: dict[str, int] = {}
         self._ids: dict[int, int] = {}
         for number, name in self.options.categories.items():
             label = classes.id_of(name)
@@ -138,7 +140,10 @@ class BoxedImages:
         self._probabilities, self._ball_id = probabilities, classes.id_of(BALL)
         on_field = [classes.id_of(name) for name in (FIELD, LINE, BALL)]
         self._surface = [number for number in on_field if number is not None] if on_field[0] is not None else []
-        self._pairs = [(path, _box_file(path)) for path in image_files(root)]
+        found = image_files(root, companions=('.txt',))
+        self.left_out = dict(found.left_out)
+        self._pairs = [(path, _box_file(path)) for path in found.paths]
+        by_name(found.paths, lambda path: path.with_suffix('').as_posix(), 'the images')  # they would share a file
         if not any(boxes for _, boxes in self._pairs):
             raise SourceError(f'{root} holds no text file of boxes, neither beside an image nor in a folder labels')
         self._root = root
@@ -149,7 +154,7 @@ class BoxedImages:
     def __iter__(self) -> Iterator[Entry]:
         for path, box_file in self._pairs:
             image = limit_size(read_image(path), self.options.max_side)
-            boxes = None if box_file is None else read_boxes(box_file, self._ids)
+            boxes = None if box_file is None else read_boxes(box_file, self._ids, self.options.layout)
             # The model runs here and not in the reading threads, since an engine takes one image at a time.
             labels = weak_labels(
                 self._probabilities(image),
@@ -163,8 +168,9 @@ class BoxedImages:
             notes = Counter({NO_BOXES: int(boxes is None)})
             yield Entry(
                 safe_name(path.relative_to(self._root).with_suffix('').as_posix()),
-                partial(Content, image, labels, self._balls(boxes, labels), notes),
+                partial(Content, image, labels, self._balls(boxes, labels), notes, predicted=True),
                 label_file=box_file,
+                source=path,
             )
 
     def _balls(self, boxes: list[Box] | None, labels: NDArray[np.uint8]) -> tuple[BallTruth, ...] | None:
@@ -256,17 +262,20 @@ def _paint_ball(labels: NDArray[np.uint8], corners: tuple[int, int, int, int], b
     inside[ellipse] = ball_id
 
 
-def read_boxes(path: Path, ids: Mapping[int, int]) -> list[Box]:
+def read_boxes(path: Path, ids: Mapping[int, int], layout: str = 'auto') -> list[Box]:
     """Return the boxes of a YOLO label file; an outline counts as its extent.
 
     Args:
         ids: YOLO's class number to class id; boxes of other numbers are left out.
+        layout: as for :func:`read_yolo`.
 
     Raises:
         DatasetError: the file is not valid; see :func:`read_yolo`.
     """
     return [
-        Box(ids[box.category], box.x, box.y, box.width, box.height) for box in read_yolo(path) if box.category in ids
+        Box(ids[box.category], box.x, box.y, box.width, box.height)
+        for box in read_yolo(path, layout)
+        if box.category in ids
     ]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from minisegnet_core.classes import IGNORE, SOCCER, ClassSet
 from minisegnet_core.data.importers.entry import UNKNOWN
-from minisegnet_core.errors import ConfigurationError, DatasetError
+from minisegnet_core.errors import ConfigurationError, DatasetError, shortened
 from minisegnet_core.files import read_text
 
 Color = tuple[int, int, int]
@@ -25,6 +25,8 @@ BORDER = 2
 
 MAX_UNKNOWN_COLORS = 5
 """Number of unknown colours that are counted one by one, the most frequent ones."""
+
+TRANSPARENT_PIXEL = -2
 
 IGNORE_NAME = 'ignore'
 LABELMAP = 'labelmap.txt'
@@ -45,6 +47,9 @@ class ColorMap:
         colors: RGB to class name, or to ``ignore``.
         classes: classes of the names.
 
+    Attributes:
+        are_ids: whether the colours are ids: all are grey, and two are neighbours.
+
     Raises:
         ConfigurationError: there are no colours, or a name is not a class.
     """
@@ -58,7 +63,7 @@ class ColorMap:
             label = IGNORE if name == IGNORE_NAME else classes.id_of(name)
             if label is None:
                 raise ConfigurationError(
-                    f'the colour map names {name!r}, which is neither a class ({", ".join(classes.names)}) nor '
+                    f'the colour map names {shortened(name)!r}, which is neither a class ({", ".join(classes.names)}) nor '
                     'ignore; give a dataset.yaml with other classes by --classes'
                 )
             ids.append(label)
@@ -67,13 +72,16 @@ class ColorMap:
         apart = np.linalg.norm(self._palette[:, None] - self._palette, axis=2)  # (K, K)
         closest = float(apart[apart > 0].min(initial=np.inf))
         self._near = min(NEAR, 0.49 * closest)
-        self._are_ids = closest < 2 and all(len(set(color)) == 1 for color in colors)
+        self.are_ids = closest < 2 and all(len(set(color)) == 1 for color in colors)
 
-    def labels(self, mask: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Counter[str]]:
+    def labels(
+        self, mask: NDArray[np.uint8], drawn: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.uint8], Counter[str]]:
         """Return the ids of a painted label image, and the numbers of blended and unknown pixels.
 
         Args:
             mask: (H, W, 3) RGB or (H, W) grey, uint8.
+            drawn: (H, W) bool, False where pixels are transparent: they are ignored, and count neither way.
 
         Returns:
             (H, W) uint8 ids, 255 = ignore; and counts of ``blended`` and ``unknown`` pixels, with the most frequent
@@ -88,12 +96,15 @@ class ColorMap:
         certain = distances.min(axis=1) <= self._near
         index = inverse.reshape(packed.shape)
         painted = np.where(certain, nearest, -1)[index]  # (H, W) index of the colour, or -1
+        if drawn is not None:
+            painted[~drawn] = TRANSPARENT_PIXEL
         labels = self._ids[painted.clip(0)]
         labels[painted < 0] = IGNORE
         counts: Counter[str] = Counter()
-        if (painted < 0).any():
-            rest = painted < 0 if self._are_ids else self._blend(labels, painted, distances, index)
-            counts['blended'] = int((painted < 0).sum() - rest.sum())
+        uncertain = painted == -1
+        if uncertain.any():
+            rest = uncertain if self.are_ids else self._blend(labels, painted, distances, index)
+            counts['blended'] = int(uncertain.sum() - rest.sum())
             unknown, number = np.unique(packed[rest], return_counts=True)
             counts[UNKNOWN] = int(rest.sum())
             for place in number.argsort()[::-1][:MAX_UNKNOWN_COLORS]:
@@ -108,7 +119,7 @@ class ColorMap:
         index: NDArray[np.int64],
     ) -> NDArray[np.bool_]:
         """Give uncertain pixels the nearest colour of their surroundings; return those without surroundings."""
-        uncertain = painted < 0
+        uncertain = painted == -1
         best = np.full(labels.shape, np.inf, np.float32)
         window = np.ones((2 * BORDER + 1, 2 * BORDER + 1), np.uint8)
         for color in range(len(self._palette)):
@@ -166,9 +177,10 @@ def read_labelmap(path: Path) -> dict[Color, str]:
         name, color = [*line.split(':'), ''][:2]
         rgb = _color(color)
         if rgb is None:
-            raise DatasetError(f'{path}, line {number}: {line!r} is not name:r,g,b:parts:actions')
+            raise DatasetError(f'{path}, line {number}: {shortened(line)!r} is not name:r,g,b:parts:actions')
         if colors.setdefault(rgb, name.strip()) != name.strip():
-            raise DatasetError(f'{path}, line {number}: {color} means both {colors[rgb]} and {name.strip()}')
+            both = f'{shortened(colors[rgb])} and {shortened(name.strip())}'
+            raise DatasetError(f'{path}, line {number}: {color} means both {both}')
     return colors
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -18,8 +18,10 @@ from minisegnet_core.ball import BallTruth
 from minisegnet_core.classes import ClassSet
 from minisegnet_core.data.annotations import Annotation, read_annotations
 from minisegnet_core.data.dataset import ANNOTATIONS
-from minisegnet_core.errors import ConfigurationError, SourceError
-from minisegnet_core.imaging import IMAGE_SUFFIXES, is_image_file
+from minisegnet_core.errors import ConfigurationError, DatasetError, SourceError
+from minisegnet_core.files import same_name
+from minisegnet_core.frames.folder import FoundImages, find_images
+from minisegnet_core.imaging import IMAGE_SUFFIXES, read_labels
 
 COPIED_SUFFIXES = ('.jpg', '.jpeg', '.png')
 """Suffixes of image files that are copied unchanged; images of other formats are written again."""
@@ -29,6 +31,15 @@ MIN_BALL_AREA = 12
 
 MIN_SIDE = 64
 """Smallest side length in pixels to which images are scaled."""
+
+MAX_COORDINATE = 1e6
+"""Largest coordinate of an outline in pixels; larger ones are damage, and drawing them would overflow."""
+
+UNCHANGED = 'predicted labels that came back unchanged, still marked as predicted'
+"""Note that counts images whose labels are those of a model, and were not corrected."""
+
+TURNED = 'photos turned upright by their EXIF orientation'
+"""Note that counts images whose stored pixels are not upright."""
 
 UNKNOWN = 'unknown'
 """Note that counts pixels of unknown colours."""
@@ -43,12 +54,14 @@ class Content:
         labels: (H, W) uint8 ids.
         balls: all balls in the image; None where they are unknown.
         notes: remarks for the report, such as a number of ignored pixels; the numbers of all images are added.
+        predicted: whether the labels are a model's, uncorrected.
     """
 
     image: NDArray[np.uint8]
     labels: NDArray[np.uint8]
     balls: tuple[BallTruth, ...] | None = None
     notes: Counter[str] = field(default_factory=Counter)
+    predicted: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,7 @@ class Entry:
         split: the source's own split (train, val, test), or None.
         image_file: image file to copy unchanged; None if the image must be written again.
         label_file: label file for error messages.
+        source: image file for error messages; None where the format has none.
     """
 
     name: str
@@ -72,6 +86,7 @@ class Entry:
     split: str | None = None
     image_file: Path | None = None
     label_file: Path | None = None
+    source: Path | None = None
 
 
 class Importer(Protocol):
@@ -110,6 +125,23 @@ def annotations_beside(images: Path) -> dict[str, Annotation]:
     return read_annotations(images.parent / ANNOTATIONS)
 
 
+def is_unchanged(annotation: Annotation | None, image: Path, labels: NDArray[np.uint8]) -> bool:
+    """Return whether labels are still those that a model predicted, after the way through a label tool.
+
+    Args:
+        annotation: of the image, in the data set that contains it; None without one.
+        image: file of the image, in the folder ``images`` of that data set.
+        labels: (H, W) uint8 ids that came back.
+    """
+    if annotation is None or not annotation.predicted:
+        return False
+    try:
+        before = read_labels(image.parent.parent / 'labels' / f'{image.stem}.png')
+    except DatasetError:  # the data set keeps no labels any more
+        return False
+    return before.shape == labels.shape and bool((before == labels).all())
+
+
 def safe_name(text: str) -> str:
     """Return a text as a file name: all but letters, digits, dot, dash and underscore become underscores."""
     return re.sub(r'[^\w.-]+', '_', text).strip('._') or 'image'
@@ -120,18 +152,54 @@ def copied_file(path: Path) -> Path | None:
     return path if path.suffix.lower() in COPIED_SUFFIXES else None
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Return the image files inside a folder and its subfolders, sorted.
+def image_files(folder: Path, companions: Collection[str] = ()) -> FoundImages:
+    """Return the image files inside a folder and its subfolders, sorted, and what is left out.
+
+    Args:
+        companions: suffixes of other files that the importer reads.
 
     Raises:
         SourceError: the folder does not exist or holds no images.
     """
     if not folder.is_dir():
         raise SourceError(f'there is no folder {folder}; give a folder of images')
-    files = sorted(path for path in folder.rglob('*') if is_image_file(path))
-    if not files:
+    found = find_images(folder, recursive=True, companions=companions)
+    if not found.paths:
         raise SourceError(f'{folder} holds no images ({", ".join(IMAGE_SUFFIXES)})')
-    return files
+    return found
+
+
+def by_name(paths: Iterable[Path], name: Callable[[Path], str], what: str) -> dict[str, Path]:
+    """Return files by a name of each, compared as it looks (see :func:`~minisegnet_core.files.same_name`).
+
+    Args:
+        name: returns the name of a file.
+        what: kind of the files, for the message.
+
+    Raises:
+        DatasetError: two files have one name.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        other = found.setdefault(same_name(name(path)), path)
+        if other != path:
+            raise DatasetError(f'{what} {distinct(other, path)} have the same name; rename one, or move it elsewhere')
+    return found
+
+
+def distinct(first: Path, second: Path) -> str:
+    """Return two paths for a message; as code points if they look alike."""
+    alike = same_name(str(first)) == same_name(str(second))
+    return f'{ascii(str(first))} and {ascii(str(second))}' if alike else f'{first} and {second}'
+
+
+def existing_file(folder: Path, name: str) -> Path:
+    """Return the file of a name that another file lists; one that only looks the same is found as well."""
+    path = folder / name
+    if path.is_file() or not path.parent.is_dir():
+        return path
+    wanted = same_name(path.name)
+    return next((other for other in path.parent.iterdir() if same_name(other.name) == wanted), path)
 
 
 def first_folder(root: Path, names: Sequence[str], what: str, option: str) -> Path:

@@ -78,7 +78,7 @@ class LabelledFrames:
     ) -> None:
         self.classes = classes
         self.absent: dict[str, str] = {}
-        self.left_out = {SIMILAR: 0}
+        self.left_out = {**frames.left_out, SIMILAR: 0}
         self.selection = selection or FrameSelection()
         self._frames, self._name, self._label = frames, safe_name(name), label
 
@@ -106,7 +106,7 @@ class LabelledFrames:
             labels = smooth_labels(self._label(frame.image), frame.image.shape[1], frame.image.shape[0])
             yield Entry(
                 f'{self._name}_{safe_name(frame.name)}',
-                partial(Content, frame.image, labels),
+                partial(Content, frame.image, labels, predicted=True),
                 group=group,
                 stamp=frame.stamp,
             )

@@ -10,6 +10,7 @@ from minisegnet_core.classes import SOCCER, ClassSet
 from minisegnet_core.data.dataset import INDEX, Sample, open_dataset, read_classes
 from minisegnet_core.data.importers.entry import Content, Entry
 from minisegnet_core.errors import DatasetError, listed
+from minisegnet_core.frames.folder import find_images, reasons
 
 
 def classes_beside(folders: Iterable[Path]) -> ClassSet:
@@ -36,7 +37,7 @@ class MinisegnetDataset:
         self._dataset = open_dataset(root)
         self.classes = self._dataset.classes
         self.absent = self._dataset.absent
-        self.left_out: dict[str, int] = {}
+        self.left_out = self._left_out()
         self._splits: dict[str, tuple[Sample, ...]] = dict(self._dataset.splits)
         if only is not None:
             chosen = set(only)
@@ -47,6 +48,13 @@ class MinisegnetDataset:
                 split: tuple(sample for sample in samples if sample.name in chosen)
                 for split, samples in self._splits.items()
             }
+
+    def _left_out(self) -> dict[str, int]:
+        """Return the images that no split names, and the files that are not images."""
+        listed_names = {sample.image_path for samples in self._dataset.splits.values() for sample in samples}
+        found = find_images(self._dataset.root / 'images')
+        unlisted = [path.name for path in found.paths if path not in listed_names]
+        return {**found.left_out, **reasons({f'images that {INDEX} does not list': unlisted})}
 
     def __len__(self) -> int:
         return sum(len(samples) for samples in self._splits.values())
@@ -62,8 +70,9 @@ class MinisegnetDataset:
                     split=split,
                     image_file=sample.image_path,
                     label_file=sample.label_path,
+                    source=sample.image_path,
                 )
 
 
 def _read(sample: Sample) -> Content:
-    return Content(*sample.read(), sample.balls)
+    return Content(*sample.read(), sample.balls, predicted=sample.predicted)

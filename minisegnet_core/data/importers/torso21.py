@@ -29,13 +29,15 @@ from minisegnet_core.data.importers.entry import (
     Content,
     Entry,
     balls_of_labels,
+    by_name,
+    MAX_COORDINATE,
     copied_file,
     image_files,
     safe_name,
 )
-from minisegnet_core.data.importers.masks import read_mask
-from minisegnet_core.errors import DatasetError, SourceError, listed
-from minisegnet_core.files import read_yaml
+from minisegnet_core.data.importers.masks import TRANSPARENT, read_mask
+from minisegnet_core.errors import DatasetError, SourceError, listed, shortened
+from minisegnet_core.files import finite_number, read_yaml, same_name
 from minisegnet_core.imaging import read_image
 
 PARTS = ('train', 'test')
@@ -83,10 +85,12 @@ class Torso21:
             self._add_part(part)
 
     def _add_part(self, part: Path) -> None:
-        images = image_files(part / 'images')
-        masks = {path.stem: path for path in image_files(part / 'segmentations')}
+        found = image_files(part / 'images')
+        self.left_out |= found.left_out
+        images = list(by_name(found.paths, lambda path: path.stem, 'the images').values())
+        masks = by_name(image_files(part / 'segmentations').paths, lambda path: path.stem, 'the label images')
         objects = _read_objects(part / ANNOTATIONS)
-        unlabelled = [path for path in images if path.stem not in masks]
+        unlabelled = [path for path in images if same_name(path.stem) not in masks]
         if unlabelled:
             raise DatasetError(
                 f'{len(unlabelled)} images have no label image in {part}/segmentations: {listed(unlabelled)}'
@@ -94,12 +98,12 @@ class Torso21:
         if objects is None:
             self.absent = {BALL: FIELD}  # as the label images alone draw it
         else:
-            unlisted = [path.name for path in images if path.name not in objects]
+            unlisted = [path.name for path in images if same_name(path.name) not in objects]
             if unlisted:
                 raise DatasetError(f'{part / ANNOTATIONS} does not list {len(unlisted)} images: {listed(unlisted)}')
         split = part.name if part.name in PARTS else None
         self._entries += [
-            (path, masks[path.stem], None if objects is None else objects[path.name], split) for path in images
+            (path, masks[same_name(path.stem)], None if objects is None else objects[same_name(path.name)], split) for path in images
         ]
 
     def __len__(self) -> int:
@@ -115,23 +119,29 @@ class Torso21:
                 split=split,
                 image_file=copied_file(image),
                 label_file=mask,
+                source=image,
             )
 
 
 def _read(image_path: Path, mask_path: Path, objects: Sequence[Object] | None) -> Content:
     image = read_image(image_path)
-    mask = read_mask(mask_path, image.shape[:2])
+    mask, transparent = read_mask(mask_path, image_path, image.shape[:2])
+    notes = Counter({TRANSPARENT: int(transparent.sum())})
     if (mask[..., 0] != mask[..., 1]).any():
         labels = _simulated_labels(mask)
-        return Content(image, labels, balls_of_labels(labels, BALL_ID))
+        labels[transparent] = IGNORE
+        return Content(image, labels, balls_of_labels(labels, BALL_ID), notes)
     labels = _real_labels(mask[..., 0])
+    labels[transparent] = IGNORE
     if objects is None:
-        return Content(image, labels)
-    notes: Counter[str] = Counter()
+        return Content(image, labels, notes=notes)
     try:
         balls = _paint(labels, objects, notes)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise DatasetError(f'{ANNOTATIONS}: the annotations of {image_path.name} are not valid: {error!r}') from error
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        reason = f'an entry has no {error}' if isinstance(error, KeyError) else shortened(str(error), 100)
+        raise DatasetError(
+            f'the annotations of {image_path.name} in {ANNOTATIONS} are not those of TORSO-21: {reason}'
+        ) from error
     return Content(image, labels, balls, notes)
 
 
@@ -162,7 +172,9 @@ def _paint(labels: NDArray[np.uint8], objects: Sequence[Object], notes: Counter[
             box[box != 0] = IGNORE
     for entry in present:
         if entry['type'] in POST_TYPES:
-            cv2.fillPoly(labels, [np.array(entry['vector'], np.float64).round().astype(np.int32)], 0)
+            corners = [_point(point) for point in entry['vector']]
+            if corners:
+                cv2.fillPoly(labels, [np.array(corners).round().astype(np.int32)], 0)
     for entry in present:
         if entry['type'] == 'ball':
             balls.append(_paint_ball(labels, entry))
@@ -172,8 +184,20 @@ def _paint(labels: NDArray[np.uint8], objects: Sequence[Object], notes: Counter[
 
 
 def _corners(entry: Object) -> tuple[tuple[int, int], tuple[int, int]]:
-    (x0, y0), (x1, y1) = ((round(float(x)), round(float(y))) for x, y in entry['vector'][:2])
+    (x0, y0), (x1, y1) = (map(round, _point(point)) for point in entry['vector'][:2])
     return (min(x0, x1), min(y0, y1)), (max(x0, x1), max(y0, y1))
+
+
+def _point(given: Any) -> tuple[float, float]:
+    """Return x and y of a corner in pixels.
+
+    Raises:
+        ValueError, TypeError: it is not a pair of numbers, or lies far outside any image.
+    """
+    x, y = (finite_number(value) for value in given)
+    if max(abs(x), abs(y)) > MAX_COORDINATE:
+        raise ValueError(f'the corner {x:g}, {y:g} lies outside any image')
+    return x, y
 
 
 def _paint_ball(labels: NDArray[np.uint8], entry: Object) -> BallTruth:
@@ -198,6 +222,8 @@ def _read_objects(path: Path) -> dict[str, Sequence[Object]] | None:
         return None
     content = read_yaml(path, DatasetError)
     try:
-        return {str(name): entry['annotations'] for name, entry in content['images'].items()}
+        return {same_name(str(name)): entry['annotations'] for name, entry in content['images'].items()}
     except (KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f'{path} does not have the layout of TORSO-21: {error!r}') from error
+        raise DatasetError(
+            f'{path} does not have the layout of TORSO-21: it must map images to names, and each name to annotations'
+        ) from error

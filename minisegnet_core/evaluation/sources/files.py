@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.classes import ClassSet
+from minisegnet_core.data.checks import PREDICTED_LABELS
 from minisegnet_core.data.dataset import Dataset, Sample
 from minisegnet_core.errors import DatasetError, ImageError
 from minisegnet_core.evaluation.sources.ground_truth import BallSource, GroundTruthMatcher, LabelSource, check_labels
@@ -56,6 +57,8 @@ class DatasetSource:
                 self.problems.add('unreadable', f'image or labels cannot be read, skipped: {error}', sample.name)
                 continue
             usable = check_labels(labels, image, sample.name, self._classes, self.problems)
+            if sample.predicted:
+                self.problems.add('predicted_labels', PREDICTED_LABELS, sample.name)
             if sample.balls is None:
                 self.problems.add('no_ball_truth', 'image has no ball annotation, not in the ball figures', sample.name)
             yield SourceFrame(

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.data.annotations import ball_truth
+from minisegnet_core.data.importers.entry import by_name
 from minisegnet_core.data.importers.yolo import read_yolo
-from minisegnet_core.errors import SourceError
+from minisegnet_core.errors import SourceError, shortened
 from minisegnet_core.evaluation.sources.ground_truth import Balls, BallSource, LabelSource
-from minisegnet_core.files import read_json_lines
+from minisegnet_core.files import read_json_lines, same_name
 from minisegnet_core.frames.frame import UniqueNames
 from minisegnet_core.imaging import read_labels
 
@@ -31,6 +32,7 @@ class GroundTruthFiles:
         labels: folder of label images ``<name>.png``, or None.
         balls: folder of YOLO boxes ``<name>.txt`` or a JSON Lines file, or None.
         ball_class: class of the ball in YOLO boxes.
+        box_layout: meaning of long lines of YOLO boxes, see :data:`~minisegnet_core.data.importers.yolo.LAYOUTS`.
 
     Raises:
         SourceError: a path does not exist.
@@ -39,6 +41,7 @@ class GroundTruthFiles:
     labels: Path | None = None
     balls: Path | None = None
     ball_class: int = 0
+    box_layout: str = 'auto'
 
     def __post_init__(self) -> None:
         for kind, path in (('labels', self.labels), ('balls', self.balls)):
@@ -53,7 +56,19 @@ class GroundTruthFiles:
         """Return the balls, or None. Raises SourceError if they cannot be read."""
         if self.balls is None:
             return None
-        return YoloBoxes(self.balls, self.ball_class) if self.balls.is_dir() else BallLines(self.balls)
+        if self.balls.is_dir():
+            return YoloBoxes(self.balls, self.ball_class, self.box_layout)
+        return BallLines(self.balls)
+
+
+def _files(folder: Path, suffix: str) -> dict[str, Path]:
+    """Return the files of a folder with a suffix, in lower or upper case, by name as it looks.
+
+    Raises:
+        DatasetError: two files have one name.
+    """
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() == suffix and not p.name.startswith('.'))
+    return by_name(paths, lambda path: path.stem, 'the files')
 
 
 class LabelFolder:
@@ -65,12 +80,12 @@ class LabelFolder:
 
     def __init__(self, folder: Path) -> None:
         self.where = str(folder)
-        self._left = {p.stem: p for p in sorted(folder.glob('*.png'))}
+        self._left = _files(folder, '.png')
         if not self._left:
             raise SourceError(f'{folder} holds no label image <name>.png; {BAG_NAMES}')
 
     def take(self, name: str, stamp: int | None, received: int | None) -> NDArray[np.uint8] | None:
-        path = self._left.pop(name, None)
+        path = self._left.pop(same_name(name), None)
         return None if path is None else read_labels(path)
 
     def unused(self) -> list[str]:
@@ -90,26 +105,27 @@ class YoloBoxes:
     Args:
         folder: one .txt per annotated frame.
         ball_class: class of the ball.
+        layout: as for :func:`~minisegnet_core.data.importers.yolo.read_yolo`.
 
     Raises:
         SourceError: the folder is missing or holds no .txt.
     """
 
-    def __init__(self, folder: Path, ball_class: int = 0) -> None:
+    def __init__(self, folder: Path, ball_class: int = 0, layout: str = 'auto') -> None:
         self.where = str(folder)
-        self._ball_class = ball_class
-        self._left = {p.stem: p for p in sorted(folder.glob('*.txt'))}
+        self._ball_class, self._layout = ball_class, layout
+        self._left = _files(folder, '.txt')
         if not self._left:
             raise SourceError(f'{folder} holds no boxes <name>.txt; {BAG_NAMES}')
 
     def take(
         self, name: str, stamp: int | None, size: tuple[int, int], labels: NDArray[np.uint8] | None, ball_id: int | None
     ) -> Balls | None:
-        path = self._left.pop(name, None)
+        path = self._left.pop(same_name(name), None)
         if path is None:
             return None
         balls = []
-        for box in read_yolo(path):
+        for box in read_yolo(path, self._layout):
             if box.category == self._ball_class:
                 # Pixel centres are at integers, so the left border of the image is at -1/2.
                 x, y = box.x * size[0] - 0.5, box.y * size[1] - 0.5
@@ -140,12 +156,13 @@ class BallLines:
                 name = str(entry['name']) if entry.get('name') is not None else name_of_stamp(str(entry['stamp']))
                 balls = None if entry.get('balls') is None else tuple(ball_truth(ball) for ball in entry['balls'])
             except (ValueError, KeyError, TypeError) as error:
-                reason = f'it has no {error}' if isinstance(error, KeyError) else error
+                reason = f'it has no {error}' if isinstance(error, KeyError) else shortened(str(error), 150)
                 raise SourceError(
                     f'{where} must hold name (or stamp) and balls [{{x, y, radius}}] of a frame: {reason}'
                 ) from error
+            name = same_name(name)
             if name in self._left:
-                raise SourceError(f'{where} annotates {name} again; keep one line for each frame')
+                raise SourceError(f'{where} annotates {shortened(name)} again; keep one line for each frame')
             if balls is not None:
                 self._left[name] = balls
         if not self._left:
@@ -154,7 +171,7 @@ class BallLines:
     def take(
         self, name: str, stamp: int | None, size: tuple[int, int], labels: NDArray[np.uint8] | None, ball_id: int | None
     ) -> Balls | None:
-        return self._left.pop(name, None)
+        return self._left.pop(same_name(name), None)
 
     def unused(self) -> list[str]:
         return list(self._left)

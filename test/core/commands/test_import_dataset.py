@@ -135,13 +135,13 @@ def test_two_images_of_one_name_are_rejected(source, run):
         (source / folder / 'hall').mkdir()
     write_image(source / 'images/hall/1.jpg', np.zeros((24, 32, 3), np.uint8))
     write_image(source / 'masks/hall/1.png', np.zeros((24, 32, 3), np.uint8))
-    assert "have the name 'hall_1'" in run(source, '--format', 'masks', *COLORS, code=2)
+    assert "be called 'hall_1'" in run(source, '--format', 'masks', *COLORS, code=2)
 
 
 def test_a_fault_keeps_the_images_before_it(source, run, tmp_path, monkeypatch):
     monkeypatch.setattr('minisegnet_core.parallel.available_cores', lambda: 1)
     (source / 'images/lab_1.jpg').write_bytes(b'broken')
-    assert 'lab_1.jpg is damaged, or OpenCV does not read its format' in run(
+    assert 'lab_1.jpg is damaged, or of a format that is not read' in run(
         source, '--format', 'masks', *COLORS, code=2
     )
     assert sorted(chain(*names(tmp_path / 'out').values())) == ['final_1', 'hall_1', 'hall_2']

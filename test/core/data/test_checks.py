@@ -88,7 +88,7 @@ def damage_ids(root):
 
 def damage_image(root):
     (root / 'images/n1.jpg').write_bytes(b'GIF89a nothing')
-    return r'n1\.jpg is damaged, or OpenCV does not read its format'
+    return r'n1\.jpg is damaged, or of a format that is not read'
 
 
 def damage_truncated(root):

@@ -98,7 +98,7 @@ def test_lines_robots_and_balls_are_painted_over_the_field(tmp_path):
         ({}, {'robot': 'background', 'cat': 'ball'}, ConfigurationError, 'has no categories cat'),
         ({}, {'robot': 'goal'}, DatasetError, "no class for the categories 'robot'"),
         ({'images': [{'id': 7, 'file_name': 'gone.jpg'}]}, {'robot': 'background'}, DatasetError, r'gone\.jpg'),
-        ({'images': [{'id': 8, 'file_name': 'a.jpg'}]}, {}, DatasetError, 'does not have the layout of COCO'),
+        ({'images': [{'id': 8, 'file_name': 'a.jpg'}]}, {}, DatasetError, 'annotation 3 is of image 7, which images does not'),
         ({'categories': []}, {}, DatasetError, 'categories that it does not list: 3'),
     ],
 )

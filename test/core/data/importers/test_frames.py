@@ -12,11 +12,18 @@ from minisegnet_core.errors import ConfigurationError, SourceError
 from minisegnet_core.frames import Frame
 
 
+class Frames(list):
+    """A frame source in memory."""
+
+    missing = 0
+    left_out = {}  # noqa: RUF012
+
+
 def make_frames(stamps, change=50):
-    return [
+    return Frames(
         Frame(None if s is None else int(s * 1e9), f'f{i}', np.full((48, 64, 3), (i * change) % 256, np.uint8))
         for i, s in enumerate(stamps)
-    ]
+    )
 
 
 def labelled(stamps, name='bag', change=50, **selection):

@@ -141,7 +141,7 @@ def test_unlabelled_images_are_left_out_on_request_only(tmp_path):
     assert ([entry.name for entry in source], len(source), source.left_out) == (
         ['b'],
         1,
-        {'images without a label image': 2},
+        {'images without a label image (a.png, c.png)': 2},
     )
     (tmp_path / 'other').mkdir()
     write_image(tmp_path / 'other' / 'x.png', painted(np.zeros((8, 8), np.uint8)))
