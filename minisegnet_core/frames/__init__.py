@@ -13,6 +13,9 @@ from minisegnet_core.imaging import IMAGE_SUFFIXES
 STORAGE_SUFFIXES = ('.db3', '.mcap')
 """Suffixes of a ROS 2 bag's storage files: SQLite, MCAP."""
 
+COMPRESSED_SUFFIXES = ('.zstd', '.zst')
+"""Suffixes that ROS 2 adds to compressed storage files."""
+
 BAG_SUFFIXES = ('.bag', *STORAGE_SUFFIXES)
 """Suffixes of files that are read as ROS bags; ``.bag`` is ROS 1."""
 
@@ -25,6 +28,20 @@ def is_bag(path: str | Path) -> bool:
     if path.is_dir():
         return (path / 'metadata.yaml').is_file() or any(p.suffix in STORAGE_SUFFIXES for p in path.iterdir())
     return path.suffix.lower() in BAG_SUFFIXES
+
+
+def _reject_compressed_storage(folder: Path) -> None:
+    """Reject a bag of compressed files without metadata.yaml, which alone names their order and compression.
+
+    Raises:
+        SourceError: the folder holds such files.
+    """
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in COMPRESSED_SUFFIXES and Path(path.stem).suffix in STORAGE_SUFFIXES:
+            raise SourceError(
+                f'{folder} is a ROS bag of compressed files ({path.name}) without metadata.yaml; decompress them with '
+                f'zstd -d {path.name}, then read the folder again'
+            )
 
 
 def open_frames(path: str | Path, topic: str | None = None) -> FrameSource:
@@ -48,6 +65,7 @@ def open_frames(path: str | Path, topic: str | None = None) -> FrameSource:
     if topic is not None:
         raise SourceError(f'{path} is not a ROS bag and has no topic {topic}; omit the topic')
     if path.is_dir():
+        _reject_compressed_storage(path)
         return ImageFolder.of_folder(path)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return ImageFolder([path])

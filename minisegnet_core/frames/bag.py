@@ -12,7 +12,7 @@ import numpy as np
 
 from minisegnet_core.encodings import Pixels, decode_compressed, decode_image
 from minisegnet_core.errors import DamagedBagError, ImageError, SourceError, listed, shortened
-from minisegnet_core.files import natural_key
+from minisegnet_core.files import natural_key, read_yaml
 from minisegnet_core.frames import STORAGE_SUFFIXES
 from minisegnet_core.frames.frame import Frame, UniqueNames
 
@@ -140,6 +140,7 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
     Raises:
         DamagedBagError: the bag is truncated, damaged or not indexed.
     """
+    _check_metadata(path)
     try:
         # Bags up to Humble carry no message definitions; the image types have not changed since.
         reader = AnyReader(_storage(path), default_typestore=get_typestore(Stores.ROS2_HUMBLE))
@@ -150,6 +151,21 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
         yield reader
     finally:
         reader.close()
+
+
+def _check_metadata(path: Path) -> None:
+    """Check the layout of a bag's metadata.yaml, of which rosbags reports Python's errors.
+
+    Raises:
+        DamagedBagError: the file is empty or damaged.
+    """
+    file = path / 'metadata.yaml'
+    if not file.is_file():
+        return
+    content = read_yaml(file, DamagedBagError)
+    if not isinstance(content, dict) or not isinstance(content.get('rosbag2_bagfile_information'), dict):
+        what = 'is empty' if content is None else 'does not describe a ROS 2 bag'
+        raise DamagedBagError(f'{file} {what}; write it again with ros2 bag reindex {path}')
 
 
 def _damaged(path: Path, error: Exception) -> DamagedBagError:

@@ -79,7 +79,7 @@ def test_faults_are_named(tmp_path):
     with pytest.raises(SourceError, match='does not have the layout of TORSO-21'):
         Torso21(tmp_path)
     source = write_torso(tmp_path, [{'type': 'ball', 'in_image': True}], real_mask())
-    with pytest.raises(DatasetError, match=r'130-frame\.jpg in .* are not those of TORSO-21: an entry has no 'vector''):
+    with pytest.raises(DatasetError, match=r'130-frame\.jpg in .* are not those of TORSO-21: an entry has no .vector.'):
         next(iter(source)).read()
     (tmp_path / 'train/annotations.yaml').write_text('images: {other.jpg: {annotations: []}}')
     with pytest.raises(DatasetError, match=r'does not list 1 images: 130-frame\.jpg'):
