@@ -162,10 +162,14 @@ def _check_metadata(path: Path) -> None:
     file = path / 'metadata.yaml'
     if not file.is_file():
         return
-    content = read_yaml(file, DamagedBagError)
-    if not isinstance(content, dict) or not isinstance(content.get('rosbag2_bagfile_information'), dict):
-        what = 'is empty' if content is None else 'does not describe a ROS 2 bag'
-        raise DamagedBagError(f'{file} {what}; write it again with ros2 bag reindex {path}')
+    try:
+        content = read_yaml(file, SourceError)
+        if not isinstance(content, dict) or not isinstance(content.get('rosbag2_bagfile_information'), dict):
+            raise SourceError(f'{file} {"is empty" if content is None else "does not describe a ROS 2 bag"}')
+    except SourceError as error:
+        damaged = DamagedBagError(f'{error}; write it again with ros2 bag reindex {path}')
+        damaged.reason = str(error)
+        raise damaged from error
 
 
 def _damaged(path: Path, error: Exception) -> DamagedBagError:

@@ -12,7 +12,7 @@ from minisegnet_core.cli import COMMAND_GROUP
 from support.damage import TARGETS, damaged
 
 COUNT = 65
-"""Mutations of each kind of file: 16 kinds, 1,040 inputs."""
+"""Mutations of each kind of file: 17 kinds, 1,105 inputs."""
 
 SECONDS = 60
 MAX_MEMORY = 2_000_000_000

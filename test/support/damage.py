@@ -162,6 +162,24 @@ def _dataset(folder: Path) -> None:
             writer.add(f'{index:03}', _image(), _labels(), split=split, balls=[ball], group=f'g{index}', stamp=index)
 
 
+def _torso(folder: Path) -> None:
+    part = folder / 'train'
+    _write_photo(part / 'images')
+    (part / 'segmentations').mkdir()
+    grey = np.array([0, 0, 127, 255], np.uint8)[_labels()]
+    for name in ('a', 'b'):
+        cv2.imwrite(str(part / 'segmentations' / f'{name}.png'), grey)
+    objects = [
+        '{type: ball, in_image: true, concealed: false, vector: [[30, 40], [39, 49]]}',
+        '{type: robot, in_image: true, vector: [[50, 10], [70, 60]]}',
+        '{type: goalpost, in_image: true, vector: [[5, 5], [8, 5], [8, 40], [5, 40]]}',
+    ]
+    lines = ['images:']
+    for name in ('a.png', 'b.jpg'):
+        lines += [f'  {name}:', '    annotations:', *(f'    - {entry}' for entry in objects)]
+    (part / 'annotations.yaml').write_text('\n'.join(lines) + '\n')
+
+
 def _coco(folder: Path) -> None:
     _write_photo(folder / 'images')
     content = {
@@ -276,6 +294,7 @@ TARGETS = (
     Target('annotations.jsonl', 'annotations.jsonl', True, _dataset, _import('minisegnet')),
     Target('label image', 'labels/000.png', False, _dataset, _import('minisegnet')),
     Target('COCO file', 'c.json', True, _coco, _import('coco', 'c.json')),
+    Target('TORSO-21 annotations', 'train/annotations.yaml', True, _torso, _import('torso21')),
     Target('YOLO boxes', 'a.txt', True, _yolo, _evaluate_balls),
     Target('balls.jsonl', 'balls.jsonl', True, _balls, _evaluate_balls),
     Target('PNG', 'images/a.png', False, _photos, _predict()),
