@@ -52,7 +52,7 @@ setup(
     python_requires='>=3.10',
     # cv2 is needed too, but as opencv-python, opencv-python-headless or the system's: never two of them, so none is
     # named.
-    install_requires=['numpy', 'PyYAML', 'tqdm', 'rosbags>=0.10', 'pydantic>=2.7', 'jinja2>=3.1'],
+    install_requires=['numpy', 'PyYAML', 'tqdm', 'rosbags>=0.10', 'pydantic>=2.7', 'jinja2>=3.1', 'pillow'],
     extras_require={
         'run': ['openvino>=2024.4'],
         'onnxruntime': ['onnxruntime>=1.17'],
@@ -65,7 +65,6 @@ setup(
             'onnx>=1.16',
             'onnxscript',
             'matplotlib',
-            'pillow',
         ],
         # Calibration and quantization for `export --int8`.
         'int8': ['nncf>=3.0', 'openvino>=2024.4'],

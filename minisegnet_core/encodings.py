@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.errors import EncodingError, ImageError, listed, shortened
+from minisegnet_core.imaging import is_truncated_jpeg, reject_too_large
 
 Order = Literal['rgb', 'bgr']
 
@@ -186,7 +187,7 @@ def decode_compressed(data: Any, image_format: str = '') -> Pixels:
 
     Raises:
         EncodingError: the format holds depth or measurements.
-        ImageError: there are no bytes, or the file is damaged or truncated.
+        ImageError: there are no bytes, or the file is damaged, truncated or too large.
     """
     encoding, _, codec = (part.strip() for part in image_format.partition(';'))
     if encoding in _NOT_IMAGES:
@@ -198,11 +199,13 @@ def decode_compressed(data: Any, image_format: str = '') -> Pixels:
     buffer = np.frombuffer(data, np.uint8)
     if buffer.size == 0:
         raise ImageError('the compressed image is empty: no bytes of data')
-    if buffer[:2].tobytes() == b'\xff\xd8' and buffer.tobytes().rfind(b'\xff\xd9') < 0:
+    content = buffer.tobytes()
+    if is_truncated_jpeg(content):
         # Some versions of OpenCV fill the missing part of a JPEG with grey, without an error.
         raise ImageError(
             f'the compressed image ({image_format}, {buffer.size} bytes) is truncated: it has no end of JPEG data'
         )
+    reject_too_large(content)
     mosaic = encoding.startswith('bayer_') and 'compressed bgr' not in codec and 'compressed rgb' not in codec
     colors = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     flags = cv2.IMREAD_UNCHANGED if mosaic else colors

@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip('PIL', reason='sizes are read from headers by Pillow, which comes with torchvision')
 
 from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.data.writer import DatasetWriter
