@@ -49,7 +49,9 @@ class SegmentationClass:
                 'underscores'
             )
         if len(self.color) != 3 or any(not 0 <= value <= 255 for value in self.color):
-            raise ConfigurationError(f'colour of class {self.name!r} must be three numbers 0..255, not {shortened(repr(self.color))}')
+            raise ConfigurationError(
+                f'colour of class {self.name!r} must be three numbers 0..255, not {shortened(repr(self.color))}'
+            )
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,9 @@ class ClassSet:
         """
         for name in (*absent, *absent.values()):
             if name not in self.names:
-                raise ConfigurationError(f'absent names {shortened(name)!r}, which is not a class ({", ".join(self.names)})')
+                raise ConfigurationError(
+                    f'absent names {shortened(name)!r}, which is not a class ({", ".join(self.names)})'
+                )
         for name, drawn in absent.items():
             if drawn in absent:
                 raise ConfigurationError(f'absent maps {name!r} to {drawn!r}, which is absent itself')

@@ -2,7 +2,8 @@
 
 Readers accept UTF-8 with or without a byte-order mark. They turn every failure into the error type that the caller asks
 for: another encoding, damaged syntax, repeated keys, nesting beyond :data:`~minisegnet_core.limits.MAX_NESTING`, and
-aliases that expand a short YAML file to gigabytes. The writer replaces a file as a whole: a reader sees the old content or the new content, never a part of it.
+aliases that expand a short YAML file to gigabytes. The writer replaces a file as a whole: a reader sees the old content
+or the new content, never a part of it.
 """
 
 from __future__ import annotations

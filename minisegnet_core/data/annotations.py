@@ -46,7 +46,9 @@ class Annotation:
 
 
 def read_annotations(path: Path) -> dict[str, Annotation]:
-    """Return the annotations of a data set by image name (composed, see ``same_name``); nothing if the file does not exist.
+    """Return the annotations of a data set by image name; nothing if the file does not exist.
+
+    The names are composed, see :func:`~minisegnet_core.files.same_name`.
 
     Raises:
         DatasetError: the file cannot be read, or a line is not an annotation; the message gives the line.

@@ -170,7 +170,9 @@ def _names(split: str, names: object, index: Path) -> list[str]:
         raise DatasetError(f'{index}: split {split} is {shortened(repr(names))}, but must be a list of names')
     for name in names:
         if not isinstance(name, str):  # YAML reads 0010 as the number 8, which may be another image's name
-            raise DatasetError(f'{index}: split {split} names {shortened(repr(name))}, which YAML does not read as text; quote it')
+            raise DatasetError(
+                f'{index}: split {split} names {shortened(repr(name))}, which YAML does not read as text; quote it'
+            )
     return names
 
 
@@ -208,6 +210,4 @@ def _sample(root: Path, name: str, images: Mapping[str, Path], annotation: Annot
     label_path = root / 'labels' / f'{image.stem}.png'
     if annotation is None:
         return Sample(name, image, label_path)
-    return Sample(
-        name, image, label_path, annotation.balls, annotation.group, annotation.stamp, annotation.predicted
-    )
+    return Sample(name, image, label_path, annotation.balls, annotation.group, annotation.stamp, annotation.predicted)

@@ -38,7 +38,9 @@ class FrameSource(Protocol):
     """
 
     missing: int
-    left_out: Mapping[str, int]
+
+    @property
+    def left_out(self) -> Mapping[str, int]: ...
 
     def __iter__(self) -> Iterator[Frame]: ...
 

@@ -42,7 +42,7 @@ def test_a_byte_order_mark_is_not_part_of_the_text(path):
 
 def test_text_of_another_encoding_is_rejected_unless_the_reader_is_lenient(path):
     path.write_bytes('a: grün'.encode('latin-1'))
-    with pytest.raises(DatasetError, match='file is not UTF-8 text: wrong byte at position 5, in line 1; save the file as UTF-8'):
+    with pytest.raises(DatasetError, match='file is not UTF-8 text: wrong byte at position 5, in line 1; save the'):
         read_text(path, DatasetError)
     assert read_text(path, lenient=True) == 'a: gr\N{REPLACEMENT CHARACTER}n'
 
@@ -255,7 +255,7 @@ def test_only_finite_numbers_are_numbers(value):
             convert(value)
         assert len(str(caught.value)) < MAX_MESSAGE
     assert (finite_number(3), whole_number(3.0)) == (3.0, 3)
-    with pytest.raises(ValueError, match='3.5 is not a whole number'):
+    with pytest.raises(ValueError, match=r'3\.5 is not a whole number'):
         whole_number(3.5)
 
 

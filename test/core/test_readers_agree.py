@@ -68,9 +68,7 @@ READERS = {
     'data set': lambda root, file: open_dataset(root).split('train')[0].read()[0],
     'evaluation of a data set': lambda root, file: only(DatasetSource(open_dataset(root), 'train', SOCCER)).image,
     'evaluation of a folder': lambda root, file: only(FileSource(root / 'images', None, None, SOCCER)).image,
-    'masks': lambda root, file: imported(
-        MaskFolders(root, ColorMap({c.color: c.name for c in SOCCER}), SOCCER, None)
-    ),
+    'masks': lambda root, file: imported(MaskFolders(root, ColorMap({c.color: c.name for c in SOCCER}), SOCCER, None)),
     'COCO': lambda root, file: imported(Coco(root / 'coco.json', SOCCER)),
     'boxes': lambda root, file: imported(BoxedImages(root / 'images', Segmenter().probabilities, SOCCER)),
     'frames': lambda root, file: imported(LabelledFrames(open_frames(root / 'images'), 'x', Segmenter().run, SOCCER)),

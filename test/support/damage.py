@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,8 +90,6 @@ def mutate_bytes(data: bytes, random: np.random.Generator) -> bytes:
 
 def replace_png_size(data: bytes, width: int, height: int) -> bytes:
     """Return a PNG whose header claims another size, with a valid checksum."""
-    import zlib
-
     header = data[12:16] + struct.pack('>II', width, height) + data[24:29]
     return data[:12] + header + struct.pack('>I', zlib.crc32(header)) + data[33:]
 
@@ -186,7 +185,10 @@ def _coco(folder: Path) -> None:
         'images': [{'id': 1, 'file_name': 'a.png', 'width': 80, 'height': 64}],
         'categories': [{'id': 7, 'name': 'ball'}, {'id': 8, 'name': 'line'}],
         'annotations': [
-            {'id': 1, 'image_id': 1, 'category_id': 7, 'segmentation': [[10, 10, 20, 10, 20, 20, 10, 20]], 'iscrowd': 0},
+            {
+                'id': 1, 'image_id': 1, 'category_id': 7, 'iscrowd': 0,
+                'segmentation': [[10, 10, 20, 10, 20, 20, 10, 20]],
+            },
             {
                 'id': 2, 'image_id': 1, 'category_id': 8, 'iscrowd': 1,
                 'segmentation': {'size': [64, 80], 'counts': [100, 50, 4970]},

@@ -16,7 +16,9 @@ GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 ORIENTATION_TAG = 0x0112
 
 
-def encode_png(values: np.ndarray, bits: int, color_type: int, palette: bytes = b'', transparency: bytes = b'') -> bytes:
+def encode_png(
+    values: np.ndarray, bits: int, color_type: int, palette: bytes = b'', transparency: bytes = b''
+) -> bytes:
     """Return a PNG of (H, W) or (H, W, C) values, each below 2 ** bits."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -123,10 +125,9 @@ def decode_independently(path: Path) -> np.ndarray:
     """Return (H, W, 3) uint8 RGB, upright, without alpha, decoded by Pillow."""
     from PIL import Image, ImageOps
 
-    with Image.open(path) as image:
-        image.load()
-        if image.format != 'TIFF' or image.size == (WIDTH, HEIGHT):
-            image = ImageOps.exif_transpose(image)
+    with Image.open(path) as stored:
+        stored.load()
+        image = ImageOps.exif_transpose(stored)
         if image.mode.startswith('I'):  # 16-bit grey, which Pillow would clip
             return np.repeat((np.asarray(image).astype(int) >> 8)[..., None], 3, axis=2).astype(np.uint8)
         if image.mode in ('P', 'PA'):

@@ -116,7 +116,9 @@ class Coco:
             )
         unlisted = sorted(str(category) for category in used - set(categories))
         if unlisted:
-            raise DatasetError(f'{self.path} has annotations of categories that it does not list: {shortened(listed(unlisted), 100)}')
+            raise DatasetError(
+                f'{self.path} has annotations of categories that it does not list: {shortened(listed(unlisted), 100)}'
+            )
         ids, unmapped = {}, []
         for category in used:
             name = names.get(categories[category], categories[category].lower())
@@ -179,7 +181,9 @@ class Coco:
                 mask = segmentation_mask(segmentation, shape)
             except ValueError as error:
                 number = shortened(str(segment.get('id')))
-                raise DatasetError(f'{self.path}: the segmentation of annotation {number} ({path.name}): {error}') from error
+                raise DatasetError(
+                    f'{self.path}: the segmentation of annotation {number} ({path.name}): {error}'
+                ) from error
             labels[mask] = self._ids[segment['category_id']][0]
         notes[TURNED] = int(read_header(path).orientation != 1)
         unchanged = is_unchanged(annotation, path, labels)

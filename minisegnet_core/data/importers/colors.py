@@ -63,8 +63,8 @@ class ColorMap:
             label = IGNORE if name == IGNORE_NAME else classes.id_of(name)
             if label is None:
                 raise ConfigurationError(
-                    f'the colour map names {shortened(name)!r}, which is neither a class ({", ".join(classes.names)}) nor '
-                    'ignore; give a dataset.yaml with other classes by --classes'
+                    f'the colour map names {shortened(name)!r}, which is neither a class ({", ".join(classes.names)}) '
+                    'nor ignore; give a dataset.yaml with other classes by --classes'
                 )
             ids.append(label)
         self._ids = np.array(ids, np.uint8)  # (K,)
@@ -128,7 +128,7 @@ class ColorMap:
             closer = distance < best
             labels[closer] = self._ids[color]
             best[closer] = distance[closer]
-        return uncertain & np.isinf(best)
+        return np.asarray(uncertain & np.isinf(best))
 
 
 def parse_colors(texts: Sequence[str]) -> dict[Color, str]:

@@ -190,7 +190,7 @@ def by_name(paths: Iterable[Path], name: Callable[[Path], str], what: str) -> di
 def distinct(first: Path, second: Path) -> str:
     """Return two paths for a message; as code points if they look alike."""
     alike = same_name(str(first)) == same_name(str(second))
-    return f'{ascii(str(first))} and {ascii(str(second))}' if alike else f'{first} and {second}'
+    return f'{str(first)!a} and {str(second)!a}' if alike else f'{first} and {second}'
 
 
 def existing_file(folder: Path, name: str) -> Path:

@@ -227,8 +227,8 @@ def _size_fault(path: Path, mask_shape: tuple[int, ...], image_path: Path, shape
     if header.orientation == 1 or (header.height, header.width) != mask_shape[:2]:
         return sizes
     return (
-        f'{sizes} upright and {header.width}x{header.height} as stored: the label image was drawn on the stored pixels, '
-        f'before EXIF orientation {header.orientation} is applied; turn the label image, or rewrite the image upright'
+        f'{sizes} upright and {header.width}x{header.height} as stored: the label image was drawn before EXIF '
+        f'orientation {header.orientation} is applied; turn the label image, or rewrite the image upright'
     )
 
 

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.classes import BALL, FIELD, IGNORE, LINE, SOCCER
 from minisegnet_core.data.importers.entry import (
+    MAX_COORDINATE,
     Content,
     Entry,
     balls_of_labels,
     by_name,
-    MAX_COORDINATE,
     copied_file,
     image_files,
     safe_name,
@@ -103,7 +103,8 @@ class Torso21:
                 raise DatasetError(f'{part / ANNOTATIONS} does not list {len(unlisted)} images: {listed(unlisted)}')
         split = part.name if part.name in PARTS else None
         self._entries += [
-            (path, masks[same_name(path.stem)], None if objects is None else objects[same_name(path.name)], split) for path in images
+            (path, masks[same_name(path.stem)], None if objects is None else objects[same_name(path.name)], split)
+            for path in images
         ]
 
     def __len__(self) -> int:

@@ -141,9 +141,7 @@ def test_two_images_of_one_name_are_rejected(source, run):
 def test_a_fault_keeps_the_images_before_it(source, run, tmp_path, monkeypatch):
     monkeypatch.setattr('minisegnet_core.parallel.available_cores', lambda: 1)
     (source / 'images/lab_1.jpg').write_bytes(b'broken')
-    assert 'lab_1.jpg is damaged, or of a format that is not read' in run(
-        source, '--format', 'masks', *COLORS, code=2
-    )
+    assert 'lab_1.jpg is damaged, or of a format that is not read' in run(source, '--format', 'masks', *COLORS, code=2)
     assert sorted(chain(*names(tmp_path / 'out').values())) == ['final_1', 'hall_1', 'hall_2']
     write_pair(source, 'lab_1', 82)
     assert 'already in the data set and unchanged: 3 images' in run(source, '--format', 'masks', *COLORS, '--append')

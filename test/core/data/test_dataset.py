@@ -53,7 +53,7 @@ def test_an_absent_class_is_replaced_in_predictions(root):
     [
         ({'split': {'train': ['a'], 'val': ['a']}}, "lists 'a' twice, in train and val"),
         ({'split': {'train': ['gone']}}, r"names 'gone', but images/ has no gone\.jpg"),
-        ({'split': {'training': ['a']}}, r"unknown splits training"),
+        ({'split': {'training': ['a']}}, r'unknown splits training'),
         ({'classes': [{'name': 'x'}]}, 'must be a list of {name: word'),
         ({'classes': None}, 'has no list of classes'),
         ({'absent': {'goal': 'field'}}, "absent names 'goal', which is not a class"),

@@ -1,6 +1,7 @@
 """COCO: masks and polygons compared with pycocotools, painting order, and faults that are named."""
 
 import json
+import re
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from minisegnet_core.data.importers.coco import Coco, decode_counts, segmentatio
 from minisegnet_core.data.label_tools import runs_of
 from minisegnet_core.errors import ConfigurationError, DatasetError, SourceError
 from minisegnet_core.imaging import write_image
+from minisegnet_core.limits import MAX_MESSAGE
 
 CATEGORIES = [{'id': i, 'name': name} for i, name in enumerate(['Field', 'Line', 'robot', 'sports ball', 'unused'], 1)]
 
@@ -98,7 +100,12 @@ def test_lines_robots_and_balls_are_painted_over_the_field(tmp_path):
         ({}, {'robot': 'background', 'cat': 'ball'}, ConfigurationError, 'has no categories cat'),
         ({}, {'robot': 'goal'}, DatasetError, "no class for the categories 'robot'"),
         ({'images': [{'id': 7, 'file_name': 'gone.jpg'}]}, {'robot': 'background'}, DatasetError, r'gone\.jpg'),
-        ({'images': [{'id': 8, 'file_name': 'a.jpg'}]}, {}, DatasetError, 'annotation 3 is of image 7, which images does not'),
+        (
+            {'images': [{'id': 8, 'file_name': 'a.jpg'}]},
+            {},
+            DatasetError,
+            'annotation 3 is of image 7, which images does not',
+        ),
         ({'categories': []}, {}, DatasetError, 'categories that it does not list: 3'),
     ],
 )
@@ -150,4 +157,83 @@ def test_wrong_segmentations_are_named(tmp_path, segmentation, message):
     shape = {**box(1, 0, 0, 5, 5), 'segmentation': segmentation}
     source = Coco(write_coco(tmp_path, [shape]), SOCCER)
     with pytest.raises(DatasetError, match=rf'annotation 1 \(a\.jpg\): {message}'):
+        next(iter(source)).read()
+
+
+def one_annotation(root, segmentation, image=None):
+    """Return a reader of one image, 24x32, with one annotation."""
+    (root / 'images').mkdir(exist_ok=True)
+    write_image(root / 'images/a.png', np.zeros((24, 32, 3), np.uint8))
+    content = {
+        'images': [{'id': 1, 'file_name': 'a.png', 'width': 32, 'height': 24, **(image or {})}],
+        'categories': [{'id': 1, 'name': 'ball'}],
+        'annotations': [{'id': 5, 'image_id': 1, 'category_id': 1, 'segmentation': segmentation}],
+    }
+    (root / 'c.json').write_text(json.dumps(content))
+    return Coco(root / 'c.json', SOCCER)
+
+
+@pytest.mark.parametrize(
+    ('segmentation', 'message'),
+    [
+        ([1, 1, 9, 1, 9, 9], 'its polygon is not inside a list of polygons'),
+        ([[[1, 1], [9, 1], [9, 9], [1, 9]]], 'its polygon is a list of points'),
+        ([[1, 1, 9, 1]], 'a polygon has 4 numbers'),
+        ([[1, 1, 9, 1, 9, 'x']], "'x' is not a number"),
+        ([[1, 1, 9, 1, 9, None]], 'None is not a number'),
+        ([[1, 1, 9, 1, 9, float('nan')]], 'nan is not a finite number'),
+        ([[1, 1, 9, 1, 9, float('inf')]], 'inf is not a finite number'),
+        ([[1, 1, 9, 1, 9, 10**400]], 'is not a finite number'),
+        ([[1, 1, 9, 1, 9, 1e30]], r'a corner lies at 1e\+30, outside any image'),
+        ('text', 'it is str; it must be a list of polygons'),
+        ({'size': [24, 32]}, 'its counts must be a list of runs'),
+        ({'size': 7, 'counts': []}, 'its mask is 7'),
+        ({'size': [24, 32], 'counts': [768.5]}, '768.5 is not a whole number'),
+        ({'size': [24, 32], 'counts': [-5, 773]}, 'its runs cover 768 pixels'),
+        ({'size': [24, 32], 'counts': 'a\u20ac'}, 'its compressed counts are damaged'),
+        ({'size': [24, 32], 'counts': 'o' * 5000}, 'its compressed counts are damaged'),
+    ],
+)
+def test_segmentations_of_another_form_are_named(tmp_path, segmentation, message):
+    source = one_annotation(tmp_path, segmentation)
+    with pytest.raises(DatasetError, match=r'c\.json: the segmentation of annotation 5 \(a\.png\): ') as caught:
+        next(iter(source)).read()
+    assert re.search(message, str(caught.value))
+    assert len(str(caught.value).replace(str(tmp_path), '')) < MAX_MESSAGE
+
+
+@pytest.mark.parametrize('width', [float('inf'), float('nan'), 'x', [1], 32.5, 10**400])
+def test_sizes_that_are_no_whole_numbers_are_refused(tmp_path, width):
+    with pytest.raises(DatasetError, match=r'the size of a\.png is not in whole numbers'):
+        one_annotation(tmp_path, [], {'width': width})
+
+
+@pytest.mark.parametrize('content', [[], 'x', {'images': 3}, {'categories': [7]}, {'categories': [{'id': None}]}])
+def test_a_file_of_another_layout_is_named(tmp_path, content):
+    (tmp_path / 'c.json').write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=r'c\.json'):
+        Coco(tmp_path / 'c.json', SOCCER)
+
+
+@pytest.mark.parametrize(('given', 'listed_id'), [('1', 1), (1, '1')])
+def test_ids_as_text_and_as_numbers_are_not_mixed(tmp_path, given, listed_id):
+    (tmp_path / 'images').mkdir()
+    content = {
+        'images': [{'id': listed_id, 'file_name': 'a.png'}],
+        'categories': [],
+        'annotations': [{'id': 5, 'image_id': given, 'category_id': 1}],
+    }
+    (tmp_path / 'c.json').write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=f'of image {given!r}, but images has the id {listed_id!r}'):
+        Coco(tmp_path / 'c.json', SOCCER)
+
+
+def test_sizes_of_the_stored_pixels_of_a_turned_photo_are_refused(tmp_path):
+    pillow = pytest.importorskip('PIL.Image', reason='Pillow writes EXIF data here')
+    source = one_annotation(tmp_path, [])
+    photo = pillow.fromarray(np.zeros((24, 32, 3), np.uint8))
+    exif = photo.getexif()
+    exif[0x0112] = 6
+    photo.save(tmp_path / 'images/a.png', exif=exif)
+    with pytest.raises(DatasetError, match=r'is 24x32 upright, but .* says 32x24, as it is stored: .*orientation 6'):
         next(iter(source)).read()

@@ -9,6 +9,7 @@ from minisegnet_core.data.importers.colors import ColorMap, parse_colors
 from minisegnet_core.data.importers.masks import SEGLIGHT_COLORS, MaskFolders, MaskOptions
 from minisegnet_core.errors import ConfigurationError, DatasetError, SourceError
 from minisegnet_core.imaging import write_image
+from support.images import GREY, GREY_ALPHA, PALETTE, RGBA, encode_png
 
 COLORS = ColorMap(SEGLIGHT_COLORS)
 
@@ -177,3 +178,92 @@ def test_noise_of_jpeg_is_not_mistaken_for_ids(tmp_path, ending, quality):
     cv2.imwrite(str(tmp_path / f'masks/a.{ending}'), noisy, [cv2.IMWRITE_JPEG_QUALITY, quality])
     content = next(iter(MaskFolders(tmp_path, COLORS, SOCCER))).read()
     assert (content.labels == labels).mean() > 0.98
+
+
+IDS = ColorMap(parse_colors(['background=0', 'ball=1', 'line=2', 'field=3', 'ignore=255']))
+VOC_PALETTE = bytes([0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0])
+"""Colours that mean nothing: a viewer's way to tell ids apart."""
+
+
+def with_mask(root, data):
+    """Return the labels of one image whose mask is a file of the given content."""
+    write_pairs(root, ['a'])
+    (root / 'labels/a.png').write_bytes(data)
+    return root
+
+
+def content(root, colors):
+    return next(iter(MaskFolders(root, colors, SOCCER))).read()
+
+
+def ids(bits):
+    """Return (24, 32) ids with a ball, of as many classes as the bits can hold."""
+    labels = np.zeros((24, 32), np.uint8)
+    labels[4:10, 6:12] = 1
+    if bits > 1:
+        labels[14:18] = 3
+    return labels
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4, 8])
+@pytest.mark.parametrize('palette', [b'', VOC_PALETTE, bytes(range(12))])
+def test_ids_are_the_stored_values_whatever_the_bits_and_the_palette(tmp_path, bits, palette):
+    labels = ids(bits)
+    data = encode_png(labels, bits, PALETTE if palette else GREY, palette[: 3 * 2**bits])
+    np.testing.assert_array_equal(content(with_mask(tmp_path, data), IDS).labels, labels)
+
+
+def test_colours_are_those_that_a_viewer_shows(tmp_path):
+    labels = ids(1)
+    black_and_white = ColorMap(parse_colors(['background=0', 'ball=255']))
+    for data in (encode_png(labels, 1, GREY), encode_png(labels, 1, PALETTE, bytes([0, 0, 0, 255, 255, 255]))):
+        np.testing.assert_array_equal(content(with_mask(tmp_path, data), black_and_white).labels, labels)
+    red = ColorMap(parse_colors(['background=0,0,0', 'ball=128,0,0']))
+    data = encode_png(labels, 8, PALETTE, VOC_PALETTE)
+    np.testing.assert_array_equal(content(with_mask(tmp_path, data), red).labels, labels)
+
+
+def test_a_palette_of_small_greys_that_are_not_its_indices_is_refused(tmp_path):
+    data = encode_png(ids(8), 8, PALETTE, bytes([3, 3, 3, 2, 2, 2, 1, 1, 1, 0, 0, 0]))
+    with pytest.raises(DatasetError, match='a palette whose greys differ from their indices, and both may be the ids'):
+        content(with_mask(tmp_path, data), IDS)
+
+
+@pytest.mark.parametrize('hidden', [0, 255, 90])
+@pytest.mark.parametrize('form', ['rgba', 'grey and alpha', 'palette'])
+def test_transparent_pixels_are_ignored_whatever_colour_they_hide(tmp_path, hidden, form):
+    labels = ids(8)
+    erased = np.zeros(labels.shape, bool)
+    erased[:, 20:] = True
+    if form == 'palette':
+        colors, data = COLORS, encode_png(
+            np.where(erased, 4, labels), 8, PALETTE, bytes([*painted(np.arange(4)).ravel(), *[hidden] * 3]),
+            bytes([255, 255, 255, 255, 0]),
+        )  # fmt: skip
+    elif form == 'rgba':
+        rgb = np.where(erased[..., None], hidden, painted(labels))
+        colors, data = COLORS, encode_png(np.dstack([rgb, np.where(erased, 0, 255)]), 8, RGBA)
+    else:
+        grey = np.where(erased, hidden, labels)
+        colors, data = IDS, encode_png(np.dstack([grey, np.where(erased, 0, 255)]), 8, GREY_ALPHA)
+    read = content(with_mask(tmp_path, data), colors)
+    np.testing.assert_array_equal(read.labels, np.where(erased, 255, labels))
+    assert read.notes['transparent pixels of label images, ignored'] == erased.sum()
+    assert not read.notes['unknown']
+
+
+@pytest.mark.parametrize(('orientation', 'fits'), [(6, False), (3, True)])
+def test_a_mask_drawn_on_the_stored_pixels_of_a_turned_photo_is_refused(tmp_path, orientation, fits):
+    pillow = pytest.importorskip('PIL.Image', reason='Pillow writes EXIF data here')
+    write_pairs(tmp_path, ['a'])
+    photo = pillow.fromarray(np.zeros((24, 32, 3), np.uint8))
+    exif = photo.getexif()
+    exif[0x0112] = orientation
+    photo.save(tmp_path / 'images/a.jpg', exif=exif)
+    if fits:
+        assert content(tmp_path, COLORS).notes['photos turned upright by their EXIF orientation'] == 1
+        return
+    with pytest.raises(DatasetError, match=r'a\.png is 32x24, its image 24x32 upright and 32x24 as stored: .*tion 6'):
+        content(tmp_path, COLORS)
+    write_image(tmp_path / 'labels/a.png', painted(np.zeros((32, 24), np.uint8)))
+    assert content(tmp_path, COLORS).labels.shape == (32, 24)

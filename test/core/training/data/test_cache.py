@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 
-
 from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.data.writer import DatasetWriter
 from minisegnet_core.errors import DatasetError, ImageError
