@@ -98,7 +98,7 @@ def open_dataset(root: Path | str) -> Dataset:
     Raises:
         DatasetError: ``dataset.yaml`` or ``annotations.jsonl`` is missing or wrong, or an image has no file.
     """
-    root = Path(root)
+    root = Path(root).expanduser()
     index = root / INDEX
     if not index.is_file():
         raise DatasetError(

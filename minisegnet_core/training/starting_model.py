@@ -43,7 +43,7 @@ def make_starting_model(
 
 def _resumed_model(config: TrainConfig, dataset: Dataset, state: dict[str, Any]) -> tuple[MiniSegNet, Preprocessing]:
     names = dataset.classes.names
-    recorded = record_from_metadata(state['record'], Path(config.output)).classes.names
+    recorded = record_from_metadata(state['record'], Path(config.output).expanduser()).classes.names
     if recorded != names:
         raise ConfigurationError(
             f'a resumed run keeps its classes, {", ".join(recorded)}, but {dataset.root} has {", ".join(names)}; '
@@ -55,7 +55,7 @@ def _resumed_model(config: TrainConfig, dataset: Dataset, state: dict[str, Any])
 
 
 def _fine_tuned_model(config: TrainConfig, path: str, dataset: Dataset) -> tuple[MiniSegNet, Preprocessing]:
-    model, record = load_checkpoint(path)
+    model, record = load_checkpoint(Path(path).expanduser())
     if record.classes.names != dataset.classes.names:
         raise ConfigurationError(
             f'init_from has the classes {", ".join(record.classes.names)}, but {dataset.root} has '
@@ -80,7 +80,7 @@ def load_encoder_weights(model: MiniSegNet, source: str) -> None:
     """
     if source == 'none':
         return
-    state = _imagenet_weights(model.width_mult) if source == 'imagenet' else _encoder_weights_of(Path(source))
+    state = _imagenet_weights(model.width_mult) if source == 'imagenet' else _encoder_weights_of(Path(source).expanduser())
     state = {key: value for key, value in state.items() if not key.startswith(CLASSIFIER_PREFIX)}
     try:
         model.encoder.load_state_dict(state)

@@ -77,6 +77,7 @@ class GroundTruthMatcher:
         self._ball_id = classes.id_of(BALL)
         self._matched_labels = self._matched_balls = 0
         self._first_frame: str | None = None
+        self._refused: DatasetError | None = None
 
     def match(
         self, name: str, stamp: int | None, received: int | None, image: NDArray[np.uint8]
@@ -102,6 +103,7 @@ class GroundTruthMatcher:
         try:
             labels = self._labels.take(name, stamp, received)
         except DatasetError as error:
+            self._refused = error
             self._problems.add('unusable_truth', f'labels cannot be used: {error}', name)
             return None
         if labels is None:
@@ -128,6 +130,8 @@ class GroundTruthMatcher:
             if origin is None:
                 continue
             unused = origin.unused()
+            if origin is self._labels and not matched and self._refused is not None:
+                raise SourceError(f'no labels in {origin.where} can be used: {self._refused}')
             if self._first_frame is not None and not matched:
                 names = f': it begins with {unused[0]}, the images begin with {self._first_frame}' if unused else ''
                 raise SourceError(f'no image has {word} in {origin.where}; names or stamps must be equal{names}')
