@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from minisegnet_core import cli
-from minisegnet_core.errors import ModelError
+from minisegnet_core.errors import DatasetError, ModelError
+from minisegnet_core.limits import MAX_MESSAGE
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -36,6 +37,18 @@ def test_errors_are_one_sentence_without_traceback(capsys):
     output = capsys.readouterr()
     assert output.err == 'minisegnet predict: there is no model; make one\n'
     assert not output.out
+
+
+def test_lines_of_a_message_are_cut_in_the_middle(capsys):
+    @cli.command
+    def main(argv, prog):
+        raise DatasetError(f'the file {"a" * 5000} is wrong; correct it\nanother line')
+
+    assert main([], 'minisegnet x') == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert len(first) == MAX_MESSAGE
+    assert first.startswith('minisegnet x: the file aaa') and first.endswith('is wrong; correct it')
+    assert second == 'another line'
 
 
 def test_interrupt_has_its_exit_code(capsys):
@@ -161,6 +174,12 @@ def test_evaluate_predict_and_thresholds(shapes_dataset, tmp_path, capsys):
     assert (lines[0]['width'], lines[0]['height'], lines[0]['stamp']) == (128, 96, None)
     assert len(list((tmp_path / 'p' / 'labels').glob('*.png'))) == 12
     assert (tmp_path / 'p' / 'overlay.mp4').stat().st_size > 0
+    assert 'left out' not in capsys.readouterr().out
+    (tmp_path / 'mixed').mkdir()
+    cv2.imwrite(str(tmp_path / 'mixed' / 'a.png'), np.zeros((64, 80, 3), np.uint8))
+    (tmp_path / 'mixed' / 'b.gif').write_bytes(b'')
+    assert predict([str(tmp_path / 'mixed'), '--model', str(model), '--output', str(tmp_path / 'm')], 'predict') == 0
+    assert 'left out: 1 without the suffix of an image (b.gif)' in capsys.readouterr().out
     assert predict([str(tmp_path / 'gone'), '--output', str(tmp_path / 'q')], 'predict') == 2
     assert 'gone does not exist' in capsys.readouterr().err
     (tmp_path / 'small').mkdir()

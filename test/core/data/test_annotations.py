@@ -81,3 +81,19 @@ def test_the_caller_chooses_the_type_of_the_error(tmp_path):
     path.write_text('{"balls": 3}')
     with pytest.raises(SourceError, match='line 1 is not an annotation: balls is 3'):
         list(read_annotation_lines(path, SourceError))
+
+
+@pytest.mark.parametrize(
+    ('ball', 'message'),
+    [
+        ({'radius': -1}, 'the radius of a ball is -1, but must be at least 0'),
+        ({'visible': 1.5}, 'visible of a ball is 1.5, but must be a fraction'),
+        ({'visible': -0.1}, 'visible of a ball is -0.1, but must be a fraction'),
+        ({'x': 10**400}, 'x of a ball is 1000.*, but must be a number'),
+        ({'y': True}, 'y of a ball is True, but must be a number'),
+        ({'x': [1]}, r'x of a ball is \[1\], but must be a number'),
+    ],
+)
+def test_balls_that_cannot_be_are_refused(root, ball, message):
+    with pytest.raises(DatasetError, match=f'line 1 is not an annotation: {message}'):
+        annotated(root, {'balls': [{'x': 8, 'y': 9, 'radius': 3, **ball}]})

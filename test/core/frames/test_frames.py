@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from minisegnet_core.errors import ImageError, SourceError
+from minisegnet_core.errors import DamagedBagError, ImageError, SourceError
 from minisegnet_core.frames import open_frames
+from minisegnet_core.imaging import write_image
 from support.recordings import write_video
 
 BAGS = Path(__file__).resolve().parents[4] / 'shared' / 'data' / 'bags'
@@ -156,3 +157,41 @@ def test_several_topics_are_listed():
     for topic in (None, '/camera/missing'):
         with pytest.raises(SourceError, match=r'/spot/camera/hand_mono/image \(Image, 1 messages\)'):
             open_frames(BAGS / 'spot_raw_ros1.bag', topic)
+
+
+def test_a_bag_of_compressed_files_without_metadata_is_named(tmp_path):
+    (tmp_path / 'match_0.db3.zstd').write_bytes(b'')
+    with pytest.raises(SourceError, match=r'is a ROS bag of compressed files .*; decompress them with zstd -d match_0'):
+        open_frames(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('', 'metadata.yaml is empty; write it again with ros2 bag reindex'),
+        ('3', 'metadata.yaml does not describe a ROS 2 bag; write it again'),
+        ('a: !!int ""', 'metadata.yaml is not valid YAML: .*; write it again'),
+        ('rosbag2_bagfile_information: 7', 'metadata.yaml does not describe a ROS 2 bag; write it again'),
+    ],
+)
+def test_a_damaged_index_of_a_bag_is_named(tmp_path, text, message):
+    (tmp_path / 'metadata.yaml').write_text(text)
+    with pytest.raises(DamagedBagError, match=message) as caught:
+        open_frames(tmp_path)
+    assert caught.value.reason
+
+
+def test_a_folder_reports_what_it_left_out(tmp_path):
+    for name in ('a.jpg', 'b.JFIF'):
+        write_image(tmp_path / 'c.jpg', np.zeros((8, 8, 3), np.uint8))
+        (tmp_path / 'c.jpg').rename(tmp_path / name)
+    for name in ('notes.txt', '.a.jpg.swp', 'd.gif', 'e.gif', 'f.gif', 'g.gif'):
+        (tmp_path / name).write_bytes(b'')
+    (tmp_path / 'more').mkdir()
+    source = open_frames(tmp_path)
+    assert [frame.name for frame in source] == ['a', 'b']
+    assert source.left_out == {
+        'hidden (.a.jpg.swp)': 1,
+        'without the suffix of an image (d.gif, e.gif, f.gif and 2 more)': 5,
+        'subfolders, which are not searched (more)': 1,
+    }

@@ -215,6 +215,19 @@ def test_repeated_images_are_used_more_often_and_decoded_once(shapes_dataset, tm
     assert sum(json.loads(line)[:2] == ['half', first] for line in lines) == 1
 
 
+def test_uncorrected_predictions_among_the_labels_are_reported(shapes_dataset, tmp_path):
+    data = shutil.copytree(shapes_dataset, tmp_path / 'data', ignore=shutil.ignore_patterns('cache'))
+    file = data / 'annotations.jsonl'
+    first, *others = [json.loads(line) for line in file.read_text().splitlines()]
+    lines = [{**first, 'labels': 'predicted'}, *others]
+    file.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+    listener = Listener()
+    stage = StageConfig(epochs=1, batch_size=4)
+    off = replace(stage, epochs=0)
+    train(small(data, tmp_path / 'run', stage1=off, stage2=off, stage3=stage), reporter=listener)
+    assert any('images have the uncorrected labels of a model' in text for text in listener.texts)
+
+
 def test_an_absent_class_has_no_iou(shapes_dataset, tmp_path):
     shutil.copytree(shapes_dataset, tmp_path / 'data')
     index = tmp_path / 'data' / 'dataset.yaml'

@@ -10,10 +10,13 @@ from rosbags.typesys import get_types_from_msg
 from minisegnet_core.classes import SOCCER
 from minisegnet_core.errors import DatasetError, SourceError
 from minisegnet_core.evaluation.sources.bags import BagPart, BagSelection, BagSource, ReadableBag
+from minisegnet_core.evaluation.sources.files import FileSource
 from minisegnet_core.evaluation.sources.ground_truth import clean_labels
 from minisegnet_core.evaluation.sources.ground_truth_files import BallLines, GroundTruthFiles, LabelFolder, YoloBoxes
 from minisegnet_core.evaluation.sources.ground_truth_topics import BallTopic
+from minisegnet_core.imaging import write_image
 from support.bag_files import BASE, BagMaker
+from support.images import PALETTE, encode_png
 from support.recordings import IMAGES, LABELS, STEP, add_ball, evaluated, image_of, labels_of, make_bag
 
 
@@ -154,3 +157,15 @@ def test_a_yolo_outline_with_a_missing_coordinate_is_an_error(tmp_path):
     (tmp_path / 'a.txt').write_text('0 0.1 0.1 0.2 0.1 0.2 0.2 0.3\n')
     with pytest.raises(DatasetError, match=r'a\.txt, line 1: .* must be a class number'):
         YoloBoxes(tmp_path).take('a', None, (64, 32), None, 1)
+
+
+def test_labels_of_which_none_can_be_used_are_named_with_the_reason(tmp_path):
+    """A palette PNG is not a matter of names."""
+    for name in ('images', 'labels'):
+        (tmp_path / name).mkdir()
+    write_image(tmp_path / 'images' / 'a.png', np.zeros((20, 32, 3), np.uint8))
+    values = np.zeros((20, 32), np.uint8)
+    (tmp_path / 'labels/a.png').write_bytes(encode_png(values, 8, PALETTE, bytes([0, 0, 0, 255, 0, 0])))
+    source = FileSource(tmp_path / 'images', LabelFolder(tmp_path / 'labels'), None, SOCCER)
+    with pytest.raises(SourceError, match=r'no labels in .*labels can be used: .*a\.png has a palette'):
+        list(source)
