@@ -37,6 +37,7 @@ from recipe import (
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = Path(__file__).with_name('recipe.yaml')
 EXIT_INTERRUPTED = 130
+INTERRUPT_SECONDS = 20
 PHOTO_FOLDERS = ('backgrounds', 'textures', 'boxed', 'photos')
 
 
@@ -157,11 +158,20 @@ class Runner:
                 command = [*command, '--resume']
         elif command[0] == 'export':
             Path(command[command.index('--output') + 1]).parent.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run([str(self.program), *command], cwd=ROOT, check=False)
-        if done.returncode == EXIT_INTERRUPTED:
+        process = subprocess.Popen([str(self.program), *command], cwd=ROOT)
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:  # the terminal interrupts the command too, which then saves what is finished
+            try:
+                process.wait(INTERRUPT_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.terminate()
+                process.wait()
+            raise
+        if code == EXIT_INTERRUPTED:
             raise KeyboardInterrupt
-        if done.returncode:
-            raise CommandError(job.name, command, done.returncode)
+        if code:
+            raise CommandError(job.name, command, code)
 
 
 def as_text(command: Sequence[str]) -> str:
