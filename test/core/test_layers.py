@@ -22,8 +22,8 @@ LAYERS = (
     # Each line may import the lines above it, not those below. Within a line, packages do not import each other unless
     # SAME_LAYER says so.
     ('errors', 'limits'),
-    ('files', 'classes', 'parallel', 'processor', 'settings'),
-    ('imaging', 'resources', 'preprocessing', 'geometry'),
+    ('files', 'classes', 'parallel', 'processor'),
+    ('imaging', 'resources', 'preprocessing', 'geometry', 'settings'),
     ('encodings', 'ball', 'video'),
     ('visualization', 'metrics', 'model', 'frames'),
     ('checkpoint', 'data'),
