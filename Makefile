@@ -13,10 +13,6 @@ ROS ?= kilted
 BAG ?=
 TOPIC ?=
 OUTPUT ?= demo
-BACKGROUNDS ?=
-TEXTURES ?=
-BOXED ?=
-PHOTOS ?=
 PYTEST_ARGUMENTS ?=
 
 HERE := $(CURDIR)
@@ -54,7 +50,6 @@ help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 	@echo 'make test-jazzy   the ROS tests against ROS 2 Jazzy'
 	@echo 'make lint         ruff, mypy, codespell'
-	@echo 'make model        train and export the shipped model from nothing (days on two CPU cores, parts of it minutes on a GPU); BACKGROUNDS=, TEXTURES=, BOXED=, PHOTOS= folders of photos'
 	@echo 'make clean        remove .venv and what demo and builds left'
 
 $(BIN)/python:
@@ -82,7 +77,7 @@ demo: $(VENV)/.setup
 
 # Exit code 5 says that PYTEST_ARGUMENTS chose none of a part.
 test: $(VENV)/.setup-test
-	@$(RUN) $(BIN)/python -m pytest test/core test/test_makefile.py $(PYTEST_ARGUMENTS) || [ $$? = 5 ]
+	@$(RUN) $(BIN)/python -m pytest test/core test/recipes test/test_makefile.py test/test_documentation.py $(PYTEST_ARGUMENTS) || [ $$? = 5 ]
 	@$(RUN) $(BIN)/python -m pytest test/ros $(PYTEST_ARGUMENTS) || [ $$? = 5 ]
 
 test-jazzy:
@@ -102,8 +97,6 @@ lint: $(VENV)/.setup-test
 	@$(CLEAN) $(BIN)/ruff format --check .
 	@$(CLEAN) $(BIN)/mypy
 	@$(CLEAN) $(BIN)/codespell
-
-include config/model.mk
 
 # Which rclpy the recipes above would use; a test holds that a sourced ROS 2 does not leak in.
 rclpy-path:

@@ -41,7 +41,7 @@ setup(
     name=package_name,
     version='0.1.0',
     packages=find_packages(include=['minisegnet_core*', 'minisegnet_ros*']),
-    package_data={'minisegnet_core': ['py.typed']},
+    package_data={'minisegnet_core': ['py.typed', 'evaluation/report/templates/*']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{package_name}']),
         (f'share/{package_name}', ['package.xml']),

@@ -1,18 +1,19 @@
-"""The node under load, over DDS: frames answered and counted, latency, age, memory; a plain queueing node beside it.
+"""Measure the node under load over DDS: images answered and counted, latency, age, memory; compared with a plain node.
 
 python benchmarks/benchmark_node.py --seconds 600 --work-ms 20     # a stub instead of the engine
 python benchmarks/benchmark_node.py --model models/minisegnet.onnx --network-size half
 
-This process is the camera and the listener; each node runs in a process of its own, one after the other. Three parts:
-`steady` at --rate, `flood` at --flood-rate, and `plain`, flooded likewise: a single-threaded node that queues ten
-images, as most do. Latency is from publication of an image to the arrival of its labels; age is that until their
-publication, by the node's own clock, which is this host's. Exit code 1: a bound of node_bounds.py is missed.
+This process is the camera and the subscriber. Each node runs in a process of its own, one after the other, in three
+parts: `steady` at --fps, `flood` at --flood-fps, and `plain`, the same flood for a single-threaded node that queues ten
+images, as common nodes do. Latency is the time from publication of an image to arrival of its labels. Age is the time
+from publication of an image to publication of its labels. Exit code 1: a bound of node_bounds.py is missed.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -35,59 +36,61 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
-from minisegnet_core.inference.segmenter import Segmenter
+from minisegnet_core.inference.segmenter import Segmenter, SegmenterConfig
 from minisegnet_ros.commands.segment import SWITCH_INTERVAL
 from minisegnet_ros.conversions import image_message, pixels_of, stamp_nanoseconds
 from minisegnet_ros.diagnostics import Statistics
-from minisegnet_ros.environment import free_domain, large_images_environment, private_environment, spin_until
+from minisegnet_ros.environment import free_domain, large_images_environment, private_environment
 from minisegnet_ros.publishers import Outputs
+from minisegnet_ros.rclpy_compat import spin_until
 from minisegnet_ros.segment_node import SegmentNode
-from minisegnet_ros.slot import NewestSlot
+from minisegnet_ros.worker import NewestSlot
 
 PLAIN_QUEUE = 10
 SETTLE = 5.0
-"""Seconds at the end for the last answers."""
+"""Seconds to wait for the last answers."""
 
 SAMPLE = 5.0
-"""Seconds between two looks at the node's memory."""
+"""Seconds between two readings of the node's memory."""
 
 
-def factory_of(options: argparse.Namespace) -> Any:
-    return (lambda *_, **__: StubSegmenter(options.work_ms / 1e3)) if options.work_ms else Segmenter
+def open_segmenter(options: argparse.Namespace, config: SegmenterConfig) -> Any:
+    """Return the segmenter, or a stub if its duration is given."""
+    return StubSegmenter(options.work_ms / 1e3) if options.work_ms else Segmenter.from_config(config)
 
 
 def run_node(options: argparse.Namespace) -> int:
-    """Role `node`: the real node, with notes taken of what it takes and publishes; they are printed at the end."""
-    # Packed: as Python's floats and tuples, ten minutes of notes took megabytes, which passed for the node's.
-    ages, engines, works = array('d'), array('d'), array('d')  # ms; seconds inside the engine; seconds of work
+    """Run the real node (role `node`), record what it receives and publishes, and print the records at the end."""
+    # Arrays, because ten minutes of Python floats take megabytes, which would count as the node's memory.
+    ages, engines, works = array('d'), array('d'), array('d')  # ms; seconds inside the engine; seconds of processing
     stale = 0
     newest = 0
     put, take, publish, answer = NewestSlot.put, NewestSlot.take, Outputs.publish, Statistics.answer
 
-    def noted_put(slot: Any, item: Any) -> bool:
+    def recorded_put(slot: Any, item: Any) -> bool:
         nonlocal newest
         replaced = bool(put(slot, item))
         newest = stamp_nanoseconds(item[0].header)
         return replaced
 
-    def noted_take(slot: Any) -> Any:
+    def recorded_take(slot: Any) -> Any:
         nonlocal stale
         item = take(slot)
-        # A newer one that is not waiting either was there before and went by: only this thread takes any.
-        stale += item is not None and stamp_nanoseconds(item[0].header) < newest and slot._item is None
+        # Only this thread takes images: a newer one that is not in the slot has been passed over.
+        stale += item is not None and stamp_nanoseconds(item[0].header) < newest and not slot.occupied
         return item
 
-    def noted_publish(outputs: Any, header: Any, result: Any) -> None:
+    def recorded_publish(outputs: Any, header: Any, result: Any) -> None:
         publish(outputs, header, result)
         ages.append((time.monotonic_ns() - stamp_nanoseconds(header)) / 1e6)
 
-    def noted_answer(counts: Any, latency: float, engine: float, busy: float) -> None:
+    def recorded_answer(counts: Any, latency: float, engine: float, busy: float) -> None:
         answer(counts, latency, engine, busy)
         engines.append(engine)
         works.append(busy)
 
     NewestSlot.put, NewestSlot.take, Outputs.publish, Statistics.answer = (
-        noted_put, noted_take, noted_publish, noted_answer,
+        recorded_put, recorded_take, recorded_publish, recorded_answer,
     )  # fmt: skip
     sys.setswitchinterval(SWITCH_INTERVAL)
     rclpy.init(args=[])
@@ -97,19 +100,19 @@ def run_node(options: argparse.Namespace) -> int:
         Parameter('threads', value=options.threads),
         Parameter('expected_size', value=f'{WIDTH}x{HEIGHT}'),
     ]
-    node = SegmentNode(factory_of(options), parameter_overrides=parameters)
+    node = SegmentNode(functools.partial(open_segmenter, options), parameter_overrides=parameters)
     executor = rclpy.executors.MultiThreadedExecutor(num_threads=3)
     executor.add_node(node)
     with contextlib.suppress(KeyboardInterrupt):
         spin_until(executor, lambda: not rclpy.ok())
-    counts = node._statistics
+    counts = node.statistics
     node.stop()
     engine, work = np.array(engines) * 1e3, np.array(works) * 1e3
     print(
         json.dumps(
             {
-                'taken': counts.taken, 'answered': counts.answered, 'dropped': counts.dropped, 'lost': counts.lost,
-                'unheard': counts.unheard, 'stale_answers': stale, 'ages': list(ages),
+                'received': counts.received, 'answered': counts.answered, 'dropped': counts.dropped, 'lost': counts.lost,
+                'unsubscribed': counts.unsubscribed, 'stale_answers': stale, 'ages': list(ages),
                 'engine_ms_p50': percentiles(engine, (50,))['p50'], 'overhead_ms': percentiles(work - engine),
                 'over_work_ms': percentiles(np.array(ages[: len(work)]) - work),
             }
@@ -119,11 +122,11 @@ def run_node(options: argparse.Namespace) -> int:
 
 
 def run_plain(options: argparse.Namespace) -> int:
-    """Role `plain`: one thread, a queue of ten images, every one worked on in turn."""
+    """Run a plain node (role `plain`): one thread that processes every image of a queue of ten in turn."""
     rclpy.init(args=[])
     node = Node('segment')
-    parameters = {'network_size': options.network_size, 'threads': options.threads}
-    segmenter = factory_of(options)(options.model, **parameters)
+    config = SegmenterConfig(options.model, network_size=options.network_size, threads=options.threads)
+    segmenter = open_segmenter(options, config)
     segmenter.run(np.zeros((HEIGHT, WIDTH, 3), np.uint8), order='bgr')
     publisher = node.create_publisher(Image, '~/label_image', 5)
     ages = array('d')
@@ -137,19 +140,19 @@ def run_plain(options: argparse.Namespace) -> int:
     node.create_subscription(Image, 'image', answer, PLAIN_QUEUE)
     with contextlib.suppress(KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
         rclpy.spin(node)
-    print(json.dumps({'taken': len(ages), 'answered': len(ages), 'ages': list(ages)}))
+    print(json.dumps({'received': len(ages), 'answered': len(ages), 'ages': list(ages)}))
     return 0
 
 
 def resident_mb(process: int, part: str = 'VmRSS') -> float:
-    """Resident memory of a process in MB (10^6 bytes), or a part of it: RssShmem is the middleware's shared memory."""
+    """Return the resident memory of a process in MB (10^6 bytes), or a part: RssShmem is the middleware's shared memory."""
     text = Path(f'/proc/{process}/status').read_text()
     return round(int(text.partition(f'{part}:')[2].split()[0]) * 1.024e-3, 1)
 
 
 @contextlib.contextmanager
 def started(role: str, arguments: list[str], domain: int) -> Iterator[subprocess.Popen[str]]:
-    """One of this file's node roles as a process."""
+    """Start a role of this file as a process."""
     environment = private_environment(domain)
     process = subprocess.Popen(
         [sys.executable, __file__, '--role', role, *arguments],
@@ -164,7 +167,7 @@ def started(role: str, arguments: list[str], domain: int) -> Iterator[subprocess
 
 
 def measure(role: str, rate: float, seconds: float, arguments: list[str], domain: int) -> dict[str, Any]:
-    """Floods one node with images and reports what came of them."""
+    """Send images to a node and return the figures of one part."""
     with started(role, arguments, domain) as process:
         camera = Camera(QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE))
         executor = SingleThreadedExecutor()
@@ -176,19 +179,19 @@ def measure(role: str, rate: float, seconds: float, arguments: list[str], domain
             if process.poll() is not None:
                 raise SystemExit(f'benchmark_node: the node `{role}` ended with exit code {process.returncode}')
             time.sleep(0.05)
-        time.sleep(2.0)  # until the reliability has followed the camera
+        time.sleep(2.0)  # until the reliability follows the camera
         memory: list[float] = []
         shared: list[float] = []
         begun = time.monotonic()
-        sent, looked = 0, 0.0
+        sent, next_sample = 0, 0.0
         cpu = time.process_time()
         while (now := time.monotonic() - begun) < seconds:
             camera.send(sent)
             sent += 1
-            if now >= looked:
+            if now >= next_sample:
                 memory.append(resident_mb(process.pid))
                 shared.append(resident_mb(process.pid, 'RssShmem'))
-                looked += SAMPLE
+                next_sample += SAMPLE
                 if len(memory) % round(60 / SAMPLE) == 1:
                     print(f'{now:6.0f} s: {sent} sent, {memory[-1]} MB', file=sys.stderr, flush=True)
             time.sleep(max(0.0, begun + sent / rate - time.monotonic()))
@@ -199,14 +202,14 @@ def measure(role: str, rate: float, seconds: float, arguments: list[str], domain
         stopped.set()
         listener.join()
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=30)
         executor.shutdown()
         camera.destroy_node()
-    node = json.loads(said.splitlines()[-1])
+    node = json.loads(output.splitlines()[-1])
     ages = node.pop('ages')
     if 'lost' in node:
-        # What was lost is part of what was dropped.
-        node['uncounted'] = sent - camera.refused - node['answered'] - node['dropped'] - node['unheard']
+        # The lost images are among the dropped ones.
+        node['uncounted'] = sent - camera.refused - node['answered'] - node['dropped'] - node['unsubscribed']
     minute = max(1, round(60 / SAMPLE))
     minutes = memory[::minute]
     return {
@@ -214,22 +217,27 @@ def measure(role: str, rate: float, seconds: float, arguments: list[str], domain
         **node,
         'refused': camera.refused, 'latency_ms': percentiles(camera.latencies), 'age_ms': percentiles(ages),
         'rss_mb_each_minute': minutes, 'shared_mb_each_minute': shared[::minute],
-        'rss_mb_first_last_most': [memory[0], memory[-1], max(memory)],
+        'rss_mb_first_last_maximum': [memory[0], memory[-1], max(memory)],
         'camera_cpu': round(cpu, 2),
     }  # fmt: skip
 
 
 def main() -> int:
+    """Run all parts; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--seconds', type=float, default=60.0, help='length of the part `steady` (default: 60)')
-    parser.add_argument('--rate', type=float, default=30.0, help='images per second in it (default: 30)')
-    parser.add_argument('--flood-seconds', type=float, default=15.0, help='length of each flooded part (default: 15)')
-    parser.add_argument('--flood-rate', type=float, default=200.0, help='images per second in them (default: 200)')
-    parser.add_argument('--model', default='', help='model file or name of a shipped one (default: that of the node)')
+    parser.add_argument('--seconds', type=float, default=60.0, help='duration of the part `steady` (default: 60)')
+    parser.add_argument('--fps', type=float, default=30.0, help='images per second in that part (default: 30)')
+    parser.add_argument('--flood-seconds', type=float, default=15.0, help='duration of each flood (default: 15)')
+    parser.add_argument('--flood-fps', type=float, default=200.0, help='images per second in a flood (default: 200)')
+    parser.add_argument('--model', default='', help="model file or name of a shipped model (default: the node's)")
     parser.add_argument('--network-size', default='half', help='native, half or WIDTHxHEIGHT (default: half)')
-    parser.add_argument('--threads', type=int, default=0, help='of the engine (default: 0, all cores but one)')
-    parser.add_argument('--work-ms', type=float, default=0.0, help='a stub that sleeps so long instead of the engine')
-    parser.add_argument('--output', type=Path, help='JSON file to write too')
+    parser.add_argument(
+        '--threads', type=int, default=0, help='CPU threads of the engine (default: 0, all cores but one)'
+    )
+    parser.add_argument(
+        '--work-ms', type=float, default=0.0, help='duration of a stub that sleeps, instead of the engine'
+    )
+    parser.add_argument('--output', type=Path, help='JSON file to write')
     parser.add_argument('--role', choices=('node', 'plain'), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.role:
@@ -243,9 +251,9 @@ def main() -> int:
     os.environ.update(large_images_environment())
     rclpy.init(args=[], domain_id=domain)
     results, missed = [], 0
-    flood = options.flood_rate, options.flood_seconds
+    flood = options.flood_fps, options.flood_seconds
     for part, role, rate, seconds in (
-        ('steady', 'node', options.rate, options.seconds),
+        ('steady', 'node', options.fps, options.seconds),
         ('flood', 'node', *flood),
         ('plain', 'plain', *flood),
     ):

@@ -1,12 +1,11 @@
-"""How fast scenes are rendered: images a second on one core, where the time goes, and how it grows with workers.
+"""Measure the rendering of scenes: images per second on one core, time of each stage, and scaling with workers.
 
-    python benchmarks/benchmark_scenes.py                 # 60 images for each figure
     python benchmarks/benchmark_scenes.py --count 200 --workers 1 2 4 8 --json
 
-One core means: OpenCV and BLAS with one thread each, CPU time of the process. What other programs take does not count,
-but they slow a process down by taking its caches: on a machine that is not idle, the best of several rounds is nearer
-to the truth. Both are told.
-Everything that the preset holds is on: nets, robots, people, hall, noise, JPEG.
+One core means that OpenCV and BLAS use one thread each, and that the CPU time of the process is measured. Other
+programs do not count, but they slow it down by using its caches. On a machine that is not idle the best of several
+rounds is closer to the real speed, so both figures are printed. All parts of the preset are on: nets, robots, people,
+hall, noise, JPEG.
 """
 
 from __future__ import annotations
@@ -17,34 +16,39 @@ import json
 import os
 import pstats
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-for _name in ('OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS', 'MKL_NUM_THREADS'):
-    os.environ[_name] = '1'
+from minisegnet_core.parallel import THREAD_VARIABLES, map_in_processes
+
+for _name in THREAD_VARIABLES:
+    os.environ[_name] = '1'  # before the libraries are imported
 
 import cv2  # noqa: E402
 
-from minisegnet_core.scenes import SceneConfig, render_scene  # noqa: E402
-from minisegnet_core.scenes.series import Series, mapped, render_index  # noqa: E402
+from minisegnet_core.scenes import SceneConfig, Series, render_scene  # noqa: E402
 
 STAGES = {
-    'drawing the scene (places, looks)': 'layout.py:sample_scene',
+    'layout (places, looks)': 'layout.py:sample_scene',
     'rays and ground hits': 'viewport.py:__init__',
-    'ground and lines': 'painting.py:paint',
-    'hall, painted where it is seen': 'hall.py:paint',
+    'ground and lines': 'ground.py:paint_ground',
+    'hall': 'hall.py:paint',
     'light and shadows on the ground': 'light.py:on_ground',
     'robots, people, posts, boards': 'renderer.py:_draw_solids',
     'balls': 'balls.py:draw_ball',
-    'nets': 'nets.py:draw_in',
+    'nets': 'goals.py:draw_in',
     'labels': 'renderer.py:_labels',
-    'sensor: blur, noise, curve, JPEG': 'sensor.py:expose',
+    'sensor (blur, noise, curve, JPEG)': 'sensor.py:expose',
 }
+"""Stages by the file and function in which their time is spent."""
+
 WARM_UP = 12
+"""Images rendered before each measurement."""
 
 
 def one_core(config: SceneConfig, seed: int, count: int, rounds: int) -> dict[str, float]:
-    """CPU and wall time of rendering in this process: of all rounds, and of each image's fastest round."""
+    """Return images per second of CPU time, of CPU time in each image's fastest round, and of wall time."""
     for index in range(WARM_UP):
         render_scene(config, seed, index)
     times = [[0.0] * count for _ in range(rounds)]
@@ -62,8 +66,8 @@ def one_core(config: SceneConfig, seed: int, count: int, rounds: int) -> dict[st
     }
 
 
-def where_time_goes(config: SceneConfig, seed: int, count: int) -> dict[str, float]:
-    """Share of each stage, 0..1, under the profiler (which makes many small calls look slower than they are)."""
+def stage_fractions(config: SceneConfig, seed: int, count: int) -> dict[str, float]:
+    """Return the fraction of the time of each stage, 0 to 1, under the profiler, which overstates many small calls."""
     profile = cProfile.Profile()
     profile.enable()
     for index in range(WARM_UP, WARM_UP + count):
@@ -73,15 +77,16 @@ def where_time_goes(config: SceneConfig, seed: int, count: int) -> dict[str, flo
     for (path, _, function), row in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
         times[f'{Path(path).name}:{function}'] = times.get(f'{Path(path).name}:{function}', 0.0) + row[3]
     total = times['renderer.py:render_scene']
-    shares = {stage: times.get(key, 0.0) / total for stage, key in STAGES.items()}
-    return {**shares, 'rest': 1 - sum(shares.values())}
+    fractions = {stage: times.get(key, 0.0) / total for stage, key in STAGES.items()}
+    return {**fractions, 'rest': 1 - sum(fractions.values())}
 
 
 def with_workers(config: SceneConfig, seed: int, count: int, workers: int) -> float:
-    """Images a second of the pool that `minisegnet synthesize` uses, its start not counted."""
-    warm = WARM_UP * workers
-    with mapped(Series(config, seed, warm + count), render_index, list(range(warm + count)), workers) as results:
-        for _ in range(warm):
+    """Return images per second of the processes that `minisegnet synthesize` uses, without their start."""
+    warm_up = WARM_UP * workers
+    series = Series(config, seed, warm_up + count)
+    with closing(map_in_processes(series.render, range(series.count), workers)) as results:
+        for _ in range(warm_up):
             next(results)
         start = time.perf_counter()
         for _ in results:
@@ -90,15 +95,15 @@ def with_workers(config: SceneConfig, seed: int, count: int, workers: int) -> fl
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--count', type=int, default=60, help='images for each figure')
-    parser.add_argument('--rounds', type=int, default=3, help='rounds over the same images, for the best of them')
-    parser.add_argument('--preset', default='mixed')
-    parser.add_argument('--size', default='640x480')
-    parser.add_argument('--seed', type=int, default=1)
-    parser.add_argument('--workers', type=int, nargs='*', default=[1, 2], help='numbers of workers to compare')
-    parser.add_argument('--json', action='store_true')
+    parser.add_argument('--count', type=int, default=60, help='images for each figure (default: 60)')
+    parser.add_argument('--rounds', type=int, default=3, help='rounds over the same images (default: 3)')
+    parser.add_argument('--preset', default='mixed', help='preset of the scenes (default: mixed)')
+    parser.add_argument('--size', default='640x480', help='image size in pixels (default: 640x480)')
+    parser.add_argument('--seed', type=int, default=1, help='seed of the series (default: 1)')
+    parser.add_argument('--workers', type=int, nargs='*', default=[1, 2], help='numbers of workers (default: 1 2)')
+    parser.add_argument('--json', action='store_true', help='print JSON')
     options = parser.parse_args()
     cv2.setNumThreads(1)
     width, height = (int(v) for v in options.size.split('x'))
@@ -109,7 +114,7 @@ def main() -> None:
         'cores': os.cpu_count(),
         'load_before': os.getloadavg()[0],
         **one_core(config, options.seed, options.count, options.rounds),
-        'shares': where_time_goes(config, options.seed, options.count),
+        'stages': stage_fractions(config, options.seed, options.count),
         'workers': {str(n): with_workers(config, options.seed, options.count, n) for n in options.workers},
     }
     if options.json:
@@ -118,13 +123,13 @@ def main() -> None:
     print(f'{options.preset} {options.size}, {result["cores"]} cores, load {result["load_before"]:.1f}')
     print(
         f'one core: {result["images_per_cpu_second"]:.1f} images per CPU second, best of {options.rounds} rounds '
-        f'{result["images_per_cpu_second_best"]:.1f} ({result["images_per_second"]:.1f}/s)'
+        f'{result["images_per_cpu_second_best"]:.1f} ({result["images_per_second"]:.1f} per second)'
     )
-    for stage, share in result['shares'].items():
-        print(f'  {100 * share:5.1f} %  {stage}')
+    for stage, fraction in result['stages'].items():
+        print(f'  {100 * fraction:5.1f} %  {stage}')
     first = next(iter(result['workers'].values()), 0.0)
     for workers, rate in result['workers'].items():
-        print(f'{workers} workers: {rate:.1f} images/s, {rate / first:.2f} times the first')
+        print(f'{workers} workers: {rate:.1f} images per second, {rate / first:.2f}x the first')
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""What `benchmark_node.py` holds its measurements against, and how it says so. Without ROS."""
+"""The bounds of `benchmark_node.py`, and the report of a measurement. Needs no ROS."""
 
 from __future__ import annotations
 
@@ -8,61 +8,59 @@ from typing import Any, NamedTuple
 import numpy as np
 
 OVERHEAD = 2.0
-"""Milliseconds from the callback to the publication of the labels, beside the engine's own time."""
+"""Maximum milliseconds from the callback to the publication of the labels, without the time inside the engine."""
 
 AGE_MARGIN = 5.0
-"""Milliseconds. At its publication a result is at most one frame's work, one camera period and this old, at p95."""
+"""Milliseconds. At publication, the p95 of a result's age is at most its processing time, a camera period and this."""
 
 GROWTH = 0.05
-"""Of the resident memory since the first minute."""
+"""Maximum growth of the resident memory since the first minute, as a fraction."""
 
 
 class Bound(NamedTuple):
-    """A value, what it may be at most, and whether it is so."""
+    """A value and its maximum."""
 
     name: str
     value: float
-    most: float
+    maximum: float
     unit: str
 
     @property
     def met(self) -> bool:
-        """False too where there is nothing to judge: no answer at all."""
-        return bool(self.value <= self.most)
+        """Whether the value is within the bound; False also for NaN, which means that nothing was answered."""
+        return bool(self.value <= self.maximum)
 
     def __str__(self) -> str:
-        return (
-            f'{"met   " if self.met else "MISSED"}  {self.name}: {self.value:.2f} of at most {self.most:g} {self.unit}'
-        )
+        return f'{"met   " if self.met else "MISSED"}  {self.name}: {self.value:.2f} of at most {self.maximum:g} {self.unit}'
 
 
 def percentiles(values: Any, which: tuple[int, ...] = (50, 95, 99)) -> dict[str, float]:
-    """Percentiles by their names, rounded; NaN where there are no values."""
+    """Return percentiles by name, such as p50, rounded; NaN if there are no values."""
     return {f'p{q}': round(float(np.percentile(values, q)), 2) if len(values) else np.nan for q in which}
 
 
 def growth(minutes: list[float]) -> float | None:
-    """By how much the most of all later minutes exceeds the first one, as a fraction; None: there is no second minute.
+    """Return the growth of the memory since the end of minute 1, as a fraction; None without a second minute.
 
     Args:
-        minutes: memory at the beginning and at the end of each minute.
+        minutes: memory at the start and at the end of each minute.
     """
     return max(minutes[2:]) / minutes[1] - 1 if len(minutes) > 2 else None
 
 
 def bounds(result: Mapping[str, Any]) -> list[Bound]:
-    """All that one part of the measurement must hold.
+    """Return the bounds of one part of the measurement.
 
     Args:
-        result: as `benchmark_node.measure` gives it. `over_work_ms`: percentiles of each answer's age at its
-            publication, less what the work on this very image took.
+        result: from `benchmark_node.measure`. `over_work_ms` holds percentiles of each answer's age at its publication,
+            minus the processing time of that image.
     """
     period = 1e3 / result['rate_hz']
     found = [
         Bound('images neither answered nor counted as dropped or lost', abs(result['uncounted']), 0, 'images'),
-        Bound('answers to an image that was not the newest taken', result['stale_answers'], 0, 'answers'),
+        Bound('answers to an image that was not the newest received', result['stale_answers'], 0, 'answers'),
         Bound(
-            'p95 of age at publication less work on that image',
+            'p95 of age at publication minus processing time of that image',
             result['over_work_ms']['p95'],
             period + AGE_MARGIN,
             'ms',
@@ -79,12 +77,12 @@ def bounds(result: Mapping[str, Any]) -> list[Bound]:
 
 
 def report(result: Mapping[str, Any]) -> str:
-    """One part's figures as text."""
+    """Return the figures of one part as text."""
     latency, age = (
         ', '.join(f'{name} {value:.1f}' for name, value in result[key].items()) for key in ('latency_ms', 'age_ms')
     )
     lines = [
-        f'{result["part"]}: {result["rate_hz"]:g} Hz asked, {result["sent_hz"]:g} Hz sent, {result["seconds"]:g} s',
+        f'{result["part"]}: {result["rate_hz"]:g} Hz requested, {result["sent_hz"]:g} Hz sent, {result["seconds"]:g} s',
         f'  sent {result["sent"]}, answered {result["answered"]}, dropped {result.get("dropped", "-")}, of these lost '
         f'{result.get("lost", "-")}, uncounted {result.get("uncounted", "-")}, refused by the middleware '
         f'{result["refused"]}',
@@ -96,7 +94,7 @@ def report(result: Mapping[str, Any]) -> str:
         lines.append(f'  engine p50 {result["engine_ms_p50"]:.1f} ms, overhead {overhead} ms')
     minutes = result['rss_mb_each_minute']
     grown = growth(minutes)
-    change = 'shorter than two minutes, growth not judged' if grown is None else f'{grown:+.1%} since minute 1 at most'
+    change = 'less than two minutes, growth not judged' if grown is None else f'at most {grown:+.1%} since minute 1'
     lines.append(f'  memory at each minute: {", ".join(f"{mb:.1f}" for mb in minutes)} MB ({change})')
     shared = ', '.join(f'{mb:.1f}' for mb in result['shared_mb_each_minute'])
     lines.append(f"  of it the middleware's shared memory: {shared} MB")

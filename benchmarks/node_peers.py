@@ -1,4 +1,4 @@
-"""The node's surroundings in `benchmark_node.py`: a camera that is its listener too, and a stub for the engine."""
+"""The surroundings of the node in benchmarks: a camera that also receives the labels, and a stub for the engine."""
 
 from __future__ import annotations
 
@@ -14,36 +14,46 @@ from sensor_msgs.msg import Image
 from minisegnet_core.classes import SOCCER
 from minisegnet_core.inference.segmenter import Segmentation
 from minisegnet_ros.conversions import image_message, stamp_nanoseconds
-from minisegnet_ros.segment_node import RCLError
+from minisegnet_ros.rclpy_compat import RCLError
 
 WIDTH, HEIGHT = 640, 480
 
 
 class StubSegmenter:
-    """Stands for an engine: takes its time and nothing of the CPU."""
+    """Stands for an engine: takes time and no CPU.
+
+    Args:
+        seconds: duration of one image.
+    """
 
     classes, engine, precision, device, notes = SOCCER, 'stub', 'float32', 'CPU', ()
     model_path, model_hash, ball_threshold = Path('stub'), '0' * 12, 0.5
 
-    def __init__(self, work: float) -> None:
-        self._work = work
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._labels = np.zeros((HEIGHT // 4, WIDTH // 4), np.uint8)
 
     def run(self, image: np.ndarray, order: str = 'rgb') -> Segmentation:
+        """Sleep, and return an image of background."""
         started = time.perf_counter()
-        time.sleep(self._work)
+        time.sleep(self._seconds)
         milliseconds = (time.perf_counter() - started) * 1e3
         return Segmentation(self._labels.copy(), (), (image.shape[1], image.shape[0]), milliseconds)
 
 
 class Camera(Node):
-    """Publishes one image again and again, its stamp the time of publication, and notes when labels come back."""
+    """Publishes images whose stamps are the times of publication, and records when their labels arrive.
 
-    def __init__(self, topic_qos: QoSProfile) -> None:
+    Attributes:
+        latencies: milliseconds from publication of an image to arrival of its labels.
+        refused: images that the middleware did not accept.
+    """
+
+    def __init__(self, qos: QoSProfile) -> None:
         super().__init__('camera')
-        self.images = self.create_publisher(Image, 'image', topic_qos)
+        self.images = self.create_publisher(Image, 'image', qos)
         deep = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
-        self.create_subscription(Image, 'segment/label_image', self._note, deep)
+        self.create_subscription(Image, 'segment/label_image', self._record, deep)
         self.latencies: list[float] = []
         self.refused = 0
         noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
@@ -52,14 +62,15 @@ class Camera(Node):
         self._data = array.array('B', noise.tobytes())
         self._message.data = self._data
 
-    def _note(self, message: Image) -> None:
+    def _record(self, message: Image) -> None:
         self.latencies.append((time.monotonic_ns() - stamp_nanoseconds(message.header)) / 1e6)
 
     def send(self, index: int) -> None:
-        self._data[index % len(self._data)] ^= 255  # no two images in a row are the same
+        """Publish an image that differs from the one before it."""
+        self._data[index % len(self._data)] ^= 255
         stamp = time.monotonic_ns()
         self._message.header.stamp.sec, self._message.header.stamp.nanosec = divmod(stamp, 10**9)
         try:
             self.images.publish(self._message)
-        except RCLError:  # the middleware has no room: whom we publish to has had no CPU time for a while
+        except RCLError:  # the middleware's memory is full, because the subscriber has had no CPU time
             self.refused += 1

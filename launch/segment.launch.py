@@ -1,6 +1,7 @@
-"""Starts the segmentation node: ros2 launch minisegnet_ros segment.launch.py image:=/camera/image_raw
+"""Start the segmentation node: ros2 launch minisegnet_ros segment.launch.py image:=/camera/image_raw
 
-Several cameras: segment_cameras.launch.py, or include this file once per camera, each with a `namespace` of its own.
+For several cameras use segment_cameras.launch.py, or include this file once per camera, each time with its own
+`namespace`.
 """
 
 import os
@@ -11,35 +12,34 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
-from minisegnet_ros.environment import large_images_environment
-from minisegnet_ros.switches import SWITCH, TRUE
+from minisegnet_ros.environment import SWITCH, TRUE, large_images_environment
 
 PACKAGE = 'minisegnet_ros'
 
-# Arguments that are parameters of the node; an empty one leaves the parameter as params_file has it.
+# Arguments that are parameters of the node. An empty argument leaves the value of params_file.
 PARAMETERS = {
-    'model': 'model file or name of a shipped one',
-    'engine': 'auto, openvino, onnxruntime or torch',
-    'network_size': 'native, half or WIDTHxHEIGHT',
-    'image_transport': 'raw or compressed',
+    'model': 'Model file, or name of a shipped model.',
+    'engine': 'Inference engine: auto, openvino, onnxruntime or torch.',
+    'network_size': 'Size at which the network runs: native, half or WIDTHxHEIGHT.',
+    'image_transport': 'Type of the images: raw or compressed.',
 }
 
-# What the RViz configuration shows; under a namespace these topics have other names.
+# Topics that the RViz configuration shows; they are remapped under a namespace.
 SHOWN = ('overlay/image', 'ball_mask', 'line_mask', 'field_mask')
 
 
 def start(context):
-    """The node, once the arguments' values are known; and RViz, if it is asked for."""
+    """Return the node, and RViz if the overlay is requested, for the values of the arguments."""
     value = {name: LaunchConfiguration(name).perform(context) for name in context.launch_configurations}
-    if not os.path.isfile(value['params_file']):  # launch_ros would warn, and start the node without it
-        raise ValueError(f'there is no params_file {value["params_file"]}')
+    if not os.path.isfile(value['params_file']):  # launch_ros would only warn, and start the node without it
+        raise ValueError(f'there is no params_file {value["params_file"]}; check the path')
     sim_time = [{'use_sim_time': value['use_sim_time'] in TRUE}] if value['use_sim_time'] else []
     parameters = [value['params_file'], *sim_time]
-    # One by one and as text: a model called `1` is no number.
+    # Separately and as text, so that a model named `1` does not become a number.
     parameters += [{name: value[name]} for name in PARAMETERS if value[name]]
-    # Drivers publish the camera info beside the image.
-    beside, slash, _ = value['image'].removesuffix('/compressed').rpartition('/')
-    camera_info = value['camera_info'] or f'{beside}{slash}camera_info'
+    # Camera drivers publish the camera info beside the image.
+    parent, slash, _ = value['image'].removesuffix('/compressed').rpartition('/')
+    camera_info = value['camera_info'] or f'{parent}{slash}camera_info'
     nodes = [
         Node(
             package=PACKAGE,
@@ -71,38 +71,40 @@ def start(context):
 
 
 def generate_launch_description():
-    """What `ros2 launch` asks for."""
+    """Return the launch description."""
     share = get_package_share_directory(PACKAGE)
     arguments = [
-        DeclareLaunchArgument('image', default_value='image', description='image topic'),
-        DeclareLaunchArgument('camera_info', default_value='', description='its topic; empty: beside the image topic'),
-        DeclareLaunchArgument('namespace', default_value='', description='namespace of the node'),
+        DeclareLaunchArgument('image', default_value='image', description='Image topic.'),
+        DeclareLaunchArgument(
+            'camera_info', default_value='', description='Camera info topic. Empty: camera_info beside the image topic.'
+        ),
+        DeclareLaunchArgument('namespace', default_value='', description='Namespace of the node.'),
         DeclareLaunchArgument(
             'params_file',
             default_value=os.path.join(share, 'config', 'segment.yaml'),
-            description='YAML file of parameters',
+            description='YAML file of parameters.',
         ),
         DeclareLaunchArgument(
-            'overlay', default_value='false', choices=SWITCH, description='show the overlay in RViz (package rviz2)'
+            'overlay', default_value='false', choices=SWITCH, description='Show the overlay in RViz (package rviz2).'
         ),
         DeclareLaunchArgument(
             'use_sim_time',
             default_value='',
             choices=['', *SWITCH],
-            description='take time from /clock; empty: as params_file has it',
+            description='Use the time of /clock. Empty: as in params_file.',
         ),
         DeclareLaunchArgument(
             'log_level',
             default_value='info',
             choices=['debug', 'info', 'warn', 'error', 'fatal'],
-            description='from which severity on the node logs',
+            description='Minimum severity of log messages.',
         ),
         DeclareLaunchArgument(
-            'respawn', default_value='false', choices=SWITCH, description='start the node anew if it dies'
+            'respawn', default_value='false', choices=SWITCH, description='Restart the node if it ends.'
         ),
         *(DeclareLaunchArgument(name, default_value='', description=text) for name, text in PARAMETERS.items()),
     ]
-    # Whole images in shared memory. It helps in the camera's process: start cameras below this one.
-    # Never against a user's own choice.
+    # Shared memory for whole images. It takes effect in the process that publishes them, so it serves cameras that are
+    # started after this file. A profile that the user has set is kept.
     profiles = [SetEnvironmentVariable(name, value) for name, value in large_images_environment().items()]
     return LaunchDescription([*profiles, *arguments, OpaqueFunction(function=start)])

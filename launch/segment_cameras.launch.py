@@ -1,8 +1,8 @@
-"""Starts one segmentation node per camera: ros2 launch minisegnet_ros segment_cameras.launch.py cameras:=left,right
+"""Start one segmentation node per camera: ros2 launch minisegnet_ros segment_cameras.launch.py cameras:=left,right
 
-Each camera is a namespace: camera `left` is heard on /left/image_raw and answered on /left/segment/label_image. All
-other arguments are those of segment.launch.py and go to every node; values for one camera alone stand in the
-params_file, under its node's name:
+Each camera is a namespace: the node of `left` subscribes to /left/image_raw and publishes /left/segment/label_image.
+All other arguments are those of segment.launch.py and apply to every node. Values for a single camera belong into the
+params_file, under the name of its node:
 
     /left/segment:
       ros__parameters:
@@ -18,21 +18,21 @@ from launch.substitutions import LaunchConfiguration
 
 from launch import LaunchDescription
 
-# Said here anew with other defaults; segment.launch.py declares the rest.
-OURS = {
-    'cameras': (None, 'namespaces of the cameras, with commas between them'),
-    'image': ('image_raw', 'image topic in each namespace'),
+# segment.launch.py declares the other arguments.
+ARGUMENTS = {
+    'cameras': (None, 'Namespaces of the cameras, separated by commas.'),
+    'image': ('image_raw', 'Image topic in each namespace.'),
 }
 
 
 def start(context):
-    """One inclusion of segment.launch.py per camera."""
+    """Return one inclusion of segment.launch.py per camera."""
     path = os.path.join(get_package_share_directory('minisegnet_ros'), 'launch', 'segment.launch.py')
     cameras = [name.strip().strip('/') for name in LaunchConfiguration('cameras').perform(context).split(',')]
     if not all(cameras) or len(set(cameras)) < len(cameras):
-        raise ValueError(f'cameras must be different names with commas between them, not {",".join(cameras)!r}')
+        raise ValueError(f'cameras must be different names separated by commas, not {",".join(cameras)!r}')
     return [
-        # A scope of its own: what one inclusion sets is not the next one's default.
+        # Each inclusion has its own scope, so that its arguments do not become defaults of the next one.
         GroupAction(
             [
                 IncludeLaunchDescription(
@@ -46,8 +46,9 @@ def start(context):
 
 
 def generate_launch_description():
-    """What `ros2 launch` asks for."""
+    """Return the launch description."""
     arguments = [
-        DeclareLaunchArgument(name, default_value=default, description=text) for name, (default, text) in OURS.items()
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in ARGUMENTS.items()
     ]
     return LaunchDescription([*arguments, OpaqueFunction(function=start)])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from minisegnet_core.ball import Ball
     from minisegnet_core.classes import ClassSet
-    from minisegnet_core.evaluation.job import evaluate
+    from minisegnet_core.evaluation.run import evaluate
     from minisegnet_core.inference.segmenter import Segmentation, Segmenter
     from minisegnet_core.training.config import TrainConfig
     from minisegnet_core.training.trainer import train
@@ -27,7 +27,7 @@ _HOMES = {
     'Segmentation': 'inference.segmenter',
     'Segmenter': 'inference.segmenter',
     'TrainConfig': 'training.config',
-    'evaluate': 'evaluation.job',
+    'evaluate': 'evaluation.run',
     'train': 'training.trainer',
 }
 

@@ -1,9 +1,9 @@
-"""Balls: their truth, their estimate from a probability map, in received pixels.
+"""Balls in received pixels: ground truth, and detection in a probability map.
 
-Estimation: connected blobs of label pixels where the ball's probability reaches a threshold; the blob's centroid is
-weighted by probability over the blob and its one-pixel rim, so that it is finer than the label grid. A ball is round,
-sure all over and more than a speck; telephones, lamps and pieces of lines or robots that pass for balls mostly are not.
-What is judged to be none need not stay ball in the label image.
+Detection groups label pixels whose ball probability reaches a threshold into connected blobs. The centroid of a blob is
+weighted by probability over the blob and its one-pixel rim, which makes it finer than the label grid. The confidence is
+high for blobs that are round, probable all over, and large. Telephones, lamps and pieces of lines or robots rarely are.
+Ball labels outside the detected blobs can be relabelled, so that the label image agrees with the balls.
 """
 
 from __future__ import annotations
@@ -18,22 +18,24 @@ from numpy.typing import NDArray
 from minisegnet_core.geometry import STRIDE, label_to_image
 
 DOUBTED_AREA = 2.0
-"""Label pixels of a blob whose confidence is halved for its size: specks are mostly no balls, however round."""
+"""Area in label pixels of a blob whose confidence its size halves. Specks are rarely balls, however round they are."""
 
 MINIMUM_CONFIDENCE = 0.5
-"""Confidence below which a blob is no ball, where nothing else is asked for."""
+"""Default confidence below which a blob is not reported as a ball."""
 
 RIM = np.ones((3, 3), np.uint8)
-"""Neighbours of a label pixel, itself among them."""
+"""The 3x3 neighbourhood of a label pixel."""
 
 
 @dataclass(frozen=True)
 class Ball:
-    """A ball seen in an image.
+    """A ball detected in an image.
 
-    x, y: probability-weighted centroid, pixels of the received image; radius: of the circle of the same area, in
-    received pixels; confidence: the blob's highest probability times its roundness times a / (a + 2) of its area a
-    in label pixels, 0..1.
+    Attributes:
+        x, y: probability-weighted centroid, in received pixels.
+        radius: radius of the circle of the same area, in received pixels.
+        confidence: the blob's highest probability times its roundness times a / (a + 2), where a is its area in label
+            pixels; 0..1.
     """
 
     x: float
@@ -42,9 +44,7 @@ class Ball:
     confidence: float
 
     def scaled(self, scale_x: float, scale_y: float | None = None) -> Ball:
-        """The same ball in an image resized by these factors (received over network size), pixel centres at
-        integers.
-        """
+        """Return the ball in an image resized by these factors, such as received size over network size."""
         scale_y = scale_x if scale_y is None else scale_y
         return Ball(
             (self.x + 0.5) * scale_x - 0.5,
@@ -56,10 +56,12 @@ class Ball:
 
 @dataclass(frozen=True)
 class BallTruth:
-    """A ball as it truly is.
+    """Ground truth of a ball.
 
-    x, y, radius: the whole ball's projected outline, pixels of the image; visible: unoccluded share of the outline's
-    area inside the image's unbounded plane, 0..1; visible_x, visible_y: centroid of the visible part.
+    Attributes:
+        x, y, radius: centre and radius of the whole ball's projected outline, in pixels of the image.
+        visible: unoccluded fraction of the outline's area, 0..1; the image's border does not count as an occlusion.
+        visible_x, visible_y: centroid of the visible part, in pixels of the image.
     """
 
     x: float
@@ -75,26 +77,27 @@ def find_balls(
     *,
     threshold: float = 0.5,
     minimum_confidence: float = MINIMUM_CONFIDENCE,
-    most: int = 5,
+    max_balls: int = 5,
     blobs: NDArray[np.bool_] | None = None,
 ) -> tuple[Ball, ...]:
-    """Finds balls in a ball-probability map.
+    """Find balls in a map of ball probabilities.
+
+    A blob's area is the sum of the probabilities of its pixels and its rim's. Its roundness is this area over that of a
+    disc with the same mean square distance from the centroid, at most 1. A disc with sharp edges has 1, half a disc
+    0.78, a line of 1x10 pixels 0.19. Blobs of low probability, spread out, have a low roundness too.
 
     Args:
         probability: (h, w) float32, 0..1, on the label grid.
-        threshold: probability from which a label pixel can belong to a blob, 0..1.
-        minimum_confidence: what is less is no ball, 0..1. Of a blob's confidence, the area is the sum of its and its
-            rim's probabilities, and the roundness this area over that of a disc with the same mean square distance from
-            the centroid: 1 is a disc with sharp edges, a half disc has .78, a line of 1x10 .19; what is spread out at
-            low probabilities has little, too.
-        most: number of balls returned at most.
-        blobs: (h, w) bool in which the label pixels of every ball are set, of those beyond ``most`` too.
+        threshold: probability from which a label pixel belongs to a blob, 0..1.
+        minimum_confidence: confidence below which a blob is not a ball, 0..1; see :class:`Ball`.
+        max_balls: maximum number of balls to return.
+        blobs: (h, w) bool array or None; the label pixels of all balls are set in it, whatever ``max_balls`` is.
 
     Returns:
-        Balls in received pixels, the one of the highest confidence first.
+        Balls in received pixels, in descending order of confidence.
     """
     mask = (probability >= threshold).view(np.uint8)
-    # Blobs are sought only where the mask is not empty: usually a few pixels.
+    # Restrict the search to the bounding rectangle of the mask, which is usually small.
     first_x, first_y, columns, rows = cv2.boundingRect(mask)
     if not columns:
         return ()
@@ -109,12 +112,12 @@ def find_balls(
         x0, y0 = max(left - 1, 0), max(top - 1, 0)
         window = np.s_[y0 : top + height + 1, x0 : left + width + 1]
         near = probability[window]
-        most_area = float(near.sum())
-        if most_area < minimum_confidence * (most_area + DOUBTED_AREA):
-            continue  # a speck, whatever its shape: soon seen, since noise has many
+        largest_area = float(near.sum())
+        if largest_area < minimum_confidence * (largest_area + DOUBTED_AREA):
+            continue  # too small whatever its shape; noise has many specks, so reject them early
         blob = np.zeros(near.shape, np.uint8)
         blob[top - y0 : top - y0 + height, left - x0 : left - x0 + width] = inside[area] == index
-        rim = cv2.dilate(blob, RIM) > mask[window]  # beside the blob, and of no other one
+        rim = cv2.dilate(blob, RIM) > mask[window]  # pixels beside this blob that belong to no blob
         weights = np.where(blob.view(bool) | rim, near, 0).astype(np.float64)
         along_x, along_y = weights.sum(0), weights.sum(1)
         total = float(along_x.sum())
@@ -131,21 +134,21 @@ def find_balls(
         radius = STRIDE * math.sqrt(total / math.pi)
         found.append(Ball(label_to_image(x0 + x), label_to_image(y0 + y), radius, confidence))
     found.sort(key=lambda ball: -ball.confidence)
-    return tuple(found[:most])
+    return tuple(found[:max_balls])
 
 
 def relabel_stray_balls(
     labels: NDArray[np.uint8], probabilities: NDArray[np.float32], ball_id: int, blobs: NDArray[np.bool_]
 ) -> None:
-    """Gives connected regions of ball labels in which no ball was found the class that is most probable but for ball.
+    """Relabel connected regions of ball labels that hold no detected ball with their most probable other class.
 
-    So that the label image and the balls agree: a telephone that is too angular to be a ball is none in either.
+    The label image then agrees with the balls: a telephone that is too angular to be a ball has no ball labels.
 
     Args:
         labels: (h, w) uint8 class ids, changed in place.
         probabilities: (C, h, w) float32.
-        ball_id: the ball's class id.
-        blobs: (h, w) bool, the label pixels of the balls that were found, by :func:`find_balls`.
+        ball_id: class id of the ball.
+        blobs: (h, w) bool, the label pixels of the detected balls, as :func:`find_balls` sets them.
     """
     mask = (labels == ball_id).view(np.uint8)
     left, top, width, height = cv2.boundingRect(mask)
@@ -155,7 +158,7 @@ def relabel_stray_balls(
     count, regions = cv2.connectedComponents(mask[part], connectivity=8)
     stray = np.ones(count, bool)
     stray[regions[blobs[part]]] = False
-    stray[0] = False  # what is no ball label
+    stray[0] = False  # the region outside the ball labels
     ys, xs = np.nonzero(stray[regions])
     if ys.size:
         others = probabilities[:, top + ys, left + xs]  # (C, stray pixels), a copy

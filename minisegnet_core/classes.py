@@ -1,7 +1,7 @@
-"""The classes a label image speaks of: names, colours, ids.
+"""Classes of a label image: names, colours, ids.
 
-A class's id is its position. Roles go by name: the class called ``ball`` is the one whose centroid is reported, the
-class called ``background`` needs no mask topic.
+A class's id is its position in the set. Roles follow from names: the centroid of the class ``ball`` is reported, and
+the class ``background`` has no mask topic.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.errors import ConfigurationError, shortened
 
 IGNORE = 255
-"""Label id of pixels without a truth. Appears in ground truth only, never in predictions."""
+"""Label id of pixels without ground truth. It appears in ground truth only, never in predictions."""
+
+IGNORE_COLOR = (128, 128, 128)
+"""RGB of ignored pixels in coloured label images."""
 
 BACKGROUND = 'background'
 BALL = 'ball'
@@ -26,7 +29,15 @@ FIELD = 'field'
 
 @dataclass(frozen=True)
 class SegmentationClass:
-    """One class: its name (a lower-case word, it becomes part of topic names) and its RGB colour, each 0..255."""
+    """One class.
+
+    Attributes:
+        name: a lower-case word, which becomes part of topic names.
+        color: RGB, each 0..255.
+
+    Raises:
+        ConfigurationError: the name or the colour is not valid.
+    """
 
     name: str
     color: tuple[int, int, int]
@@ -34,7 +45,8 @@ class SegmentationClass:
     def __post_init__(self) -> None:
         if not (self.name.isascii() and self.name.isidentifier()) or self.name != self.name.lower():
             raise ConfigurationError(
-                f'class name {self.name!r} must be a lower-case word of letters a to z, digits and underscores'
+                f'class name {shortened(repr(self.name))} must be a lower-case word of letters a to z, digits and '
+                'underscores'
             )
         if len(self.color) != 3 or any(not 0 <= value <= 255 for value in self.color):
             raise ConfigurationError(f'colour of class {self.name!r} must be three numbers 0..255, not {self.color}')
@@ -42,7 +54,11 @@ class SegmentationClass:
 
 @dataclass(frozen=True)
 class ClassSet:
-    """An ordered set of classes; index = label id. At most 255, since 255 means ignore."""
+    """An ordered set of classes; a class's index is its label id.
+
+    Raises:
+        ConfigurationError: there are fewer than 2 or more than 255 classes (255 is :data:`IGNORE`), or a name repeats.
+    """
 
     classes: tuple[SegmentationClass, ...]
 
@@ -54,19 +70,37 @@ class ClassSet:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their ids."""
         return tuple(c.name for c in self.classes)
 
     @property
     def palette(self) -> NDArray[np.uint8]:
-        """(256, 3) uint8 RGB: colour of every label id; ignore is grey, unused ids black."""
+        """(256, 3) uint8 RGB: the colour of each label id. Ignore is grey, unused ids are black."""
         palette = np.zeros((256, 3), np.uint8)
         palette[: len(self)] = [c.color for c in self.classes]
-        palette[IGNORE] = (128, 128, 128)
+        palette[IGNORE] = IGNORE_COLOR
         return palette
 
     def id_of(self, name: str) -> int | None:
-        """Label id of the class called ``name``, or None where this set has no such class."""
+        """Return the label id of a class, or None if the set does not contain it."""
         return self.names.index(name) if name in self.names else None
+
+    def absent_ids(self, absent: Mapping[str, str]) -> dict[int, int]:
+        """Return a data set's ``absent`` classes by id: each class that is never drawn, and the class drawn instead.
+
+        Args:
+            absent: class names, as in ``dataset.yaml``.
+
+        Raises:
+            ConfigurationError: a name is not a class, or a class is drawn as one that is absent itself.
+        """
+        for name in (*absent, *absent.values()):
+            if name not in self.names:
+                raise ConfigurationError(f'absent names {name!r}, which is not a class ({", ".join(self.names)})')
+        for name, drawn in absent.items():
+            if drawn in absent:
+                raise ConfigurationError(f'absent maps {name!r} to {drawn!r}, which is absent itself')
+        return {self.names.index(name): self.names.index(drawn) for name, drawn in absent.items()}
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -75,23 +109,35 @@ class ClassSet:
         return iter(self.classes)
 
     def to_list(self) -> list[dict[str, Any]]:
-        """As it stands in ``dataset.yaml`` and inside model files: ``[{'name': ..., 'color': [r, g, b]}, ...]``."""
+        """Return the form used in ``dataset.yaml`` and in model files: ``[{'name': ..., 'color': [r, g, b]}, ...]``."""
         return [{'name': c.name, 'color': list(c.color)} for c in self.classes]
 
     @classmethod
     def from_list(cls, entries: Sequence[Mapping[str, Any]]) -> ClassSet:
-        """Inverse of :meth:`to_list`.
+        """Return the set of a list in the form of :meth:`to_list`.
 
         Raises:
-            ConfigurationError: an entry lacks its name or colour, or the set is not valid.
+            ConfigurationError: an entry has no name or colour, or the set is not valid.
         """
         try:
             return cls(tuple(SegmentationClass(str(e['name']), tuple(int(v) for v in e['color'])) for e in entries))  # type: ignore[arg-type]
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigurationError(
-                'classes must be a list of {name: word, color: [red, green, blue]}; '
-                f'could not read {list(entries)!r:.200}'
+                f'classes {shortened(repr(entries))} must be a list of {{name: word, color: [red, green, blue]}}'
             ) from error
+
+
+def replace_absent(labels: NDArray[np.uint8], absent: Mapping[int, int]) -> NDArray[np.uint8]:
+    """Return a copy of predicted ids in which each absent class is replaced by what the ground truth draws there.
+
+    Args:
+        labels: uint8 ids of any shape.
+        absent: as :meth:`ClassSet.absent_ids` returns.
+    """
+    table = np.arange(256, dtype=np.uint8)
+    for label_id, drawn in absent.items():
+        table[label_id] = drawn
+    return table[labels]
 
 
 SOCCER = ClassSet(
@@ -102,4 +148,4 @@ SOCCER = ClassSet(
         SegmentationClass(FIELD, (0, 160, 0)),
     )
 )
-"""The four classes of the NimbRo-OP2X paper's task: background, ball, line, field."""
+"""The four classes of the NimbRo-OP2X paper: background, ball, line, field."""

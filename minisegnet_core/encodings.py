@@ -1,7 +1,7 @@
-"""Image messages' bytes to pixels: the encodings of sensor_msgs, raw and compressed, without ROS.
+"""Decoding of ROS image messages, raw and compressed, without ROS.
 
-Shared by the bag reader and the node. The common encodings ``rgb8`` and ``bgr8`` are not copied: what comes back is a
-view of the message's own buffer together with its channel order, which ``Segmenter.run(image, order=...)`` takes.
+The bag reader and the node share this module. The common encodings ``rgb8`` and ``bgr8`` are not copied: the result is
+a view of the message's buffer with its channel order, which ``Segmenter.run(image, order=...)`` accepts.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.errors import ImageError
+from minisegnet_core.errors import EncodingError, ImageError, listed, shortened
 
 Order = Literal['rgb', 'bgr']
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """A decoded image: (H, W, 3) uint8, and which of its channels comes first, red or blue."""
+    """A decoded image, (H, W, 3) uint8, with the order of its channels."""
 
     image: NDArray[np.uint8]
     order: Order
 
     def rgb(self) -> NDArray[np.uint8]:
-        """The image as (H, W, 3) uint8 RGB, C-contiguous; a copy only where the order is not RGB already."""
+        """Return the image as (H, W, 3) uint8 RGB, C-contiguous; a copy only where the order is BGR."""
         if self.order == 'rgb':
             return self.image
         image: NDArray[np.uint8] = cv2.cvtColor(self.image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
@@ -36,19 +36,26 @@ class Pixels:
 
 @dataclass(frozen=True)
 class _Encoding:
-    """How an encoding lies in memory: values per pixel, bytes per value, and what makes three 8-bit channels of it."""
+    """Memory layout of an encoding, and its conversion to three channels.
+
+    Attributes:
+        channels: values per pixel.
+        depth: bytes per value.
+        order: channel order after the conversion.
+        conversion: OpenCV's code of the conversion, None where the values are three channels already.
+        even: whether the width, and of planar formats the height, must be even, since neighbours share chroma.
+        planar: whether half as many rows again follow the image's rows, holding chroma.
+    """
 
     channels: int
     depth: int
     order: Order = 'rgb'
     conversion: int | None = None
     even: bool = False
-    """Whether the width (and for planar formats the height) must be even, as chroma is shared between neighbours."""
     planar: bool = False
-    """Whether half as many rows again, holding chroma, follow the picture's rows."""
 
 
-# OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first row's first two.
+# OpenCV names a Bayer pattern by the second and third pixel of the second row, ROS by the first two of the first row.
 _BAYER = {
     'rggb': cv2.COLOR_BayerBG2RGB,
     'bggr': cv2.COLOR_BayerRG2RGB,
@@ -59,7 +66,7 @@ _BAYER = {
 _ENCODINGS: dict[str, _Encoding] = {
     'rgb8': _Encoding(3, 1),
     'bgr8': _Encoding(3, 1, 'bgr'),
-    '8UC3': _Encoding(3, 1, 'bgr'),  # nameless channels are blue first, as in cv_bridge and OpenCV
+    '8UC3': _Encoding(3, 1, 'bgr'),  # unnamed channels are BGR, as in cv_bridge and OpenCV
     'rgba8': _Encoding(4, 1, 'rgb', cv2.COLOR_RGBA2RGB),
     'bgra8': _Encoding(4, 1, 'rgb', cv2.COLOR_BGRA2RGB),
     '8UC4': _Encoding(4, 1, 'rgb', cv2.COLOR_BGRA2RGB),
@@ -81,46 +88,49 @@ _ENCODINGS: dict[str, _Encoding] = {
 }
 
 SUPPORTED_ENCODINGS = tuple(_ENCODINGS)
-"""Names of the encodings :func:`decode_image` reads."""
+"""Names of the encodings that :func:`decode_image` reads."""
 
-_NO_PICTURE = {
-    '16UC1': 'it holds depth in millimetres or raw counts without a range; publish mono16 if it is a grey picture',
-    '32FC1': 'it holds depth or measurements, not brightness',
-    '16SC1': 'it holds signed measurements, not brightness',
+_NOT_IMAGES = {
+    '16UC1': 'it holds depth in millimetres or raw counts without a range; publish mono16 if it is a grey image',
+    '32FC1': 'it holds depth or measurements, not brightness; subscribe to the colour or grey image',
+    '16SC1': 'it holds signed measurements, not brightness; subscribe to the colour or grey image',
 }
 
-KNOWN_ENCODINGS = frozenset((*_ENCODINGS, *_NO_PICTURE))
-"""Those, and the names of encodings that hold no picture, which are refused with the reason."""
+KNOWN_ENCODINGS = frozenset((*_ENCODINGS, *_NOT_IMAGES))
+"""The supported encodings, and those that hold no brightness, which are rejected with the reason."""
 
 
 def decode_image(
     data: Any, encoding: str, width: int, height: int, step: int, is_bigendian: bool | int = False
 ) -> Pixels:
-    """Makes three 8-bit channels of a ``sensor_msgs/Image``'s fields.
+    """Decode the fields of a ``sensor_msgs/Image`` to three 8-bit channels.
 
     Args:
-        data: a buffer of bytes (``array.array('B')``, ``bytes``, uint8 array); at least ``step * height`` of them,
-            where the last row's padding may lack.
-        encoding: a name of :data:`SUPPORTED_ENCODINGS`.
-        width, height: pixels, both positive.
-        step: bytes from one row's beginning to the next's, at least a row's own bytes.
-        is_bigendian: byte order of 16-bit values. They are scaled to 8 bits by 255 / 65535.
+        data: a buffer of bytes (``array.array('B')``, ``bytes``, uint8 array) of at least ``step * height`` bytes; the
+            padding of the last row may be missing.
+        encoding: one of :data:`SUPPORTED_ENCODINGS`.
+        width, height: in pixels, both positive.
+        step: bytes from the start of one row to the start of the next.
+        is_bigendian: byte order of 16-bit values, which are scaled to 8 bits by 255 / 65535.
 
     Returns:
-        The pixels. For rgb8, bgr8 and 8UC3 without row padding a view of ``data``, else an array of its own.
+        The pixels: a view of ``data`` for rgb8, bgr8 and 8UC3 without row padding, otherwise a new array.
 
     Raises:
-        ImageError: empty or truncated image, step shorter than a row, encoding unknown or without a picture.
+        EncodingError: the encoding is unknown or holds no brightness.
+        ImageError: the image is empty or truncated, or a row does not fit ``step``.
     """
     if width <= 0 or height <= 0:
         raise ImageError(f'the image is empty: {width}x{height} pixels')
     layout = _ENCODINGS.get(encoding)
     if layout is None:
-        if encoding in _NO_PICTURE:
-            raise ImageError(f'cannot segment encoding {encoding!r}: {_NO_PICTURE[encoding]}')
-        raise ImageError(f'unknown image encoding {encoding!r}; supported are {", ".join(SUPPORTED_ENCODINGS)}')
+        if encoding in _NOT_IMAGES:
+            raise EncodingError(f'cannot segment encoding {encoding!r}: {_NOT_IMAGES[encoding]}')
+        raise EncodingError(
+            f'unknown image encoding {shortened(repr(encoding))}; supported are {listed(SUPPORTED_ENCODINGS, 20)}'
+        )
     if layout.even and (width % 2 or (layout.planar and height % 2)):
-        raise ImageError(f'encoding {encoding} needs an even size, the image has {width}x{height} pixels')
+        raise ImageError(f'encoding {encoding} needs an even size, but the image has {width}x{height} pixels')
     row = width * layout.channels * layout.depth
     if step < row:
         raise ImageError(f'step of {step} bytes is too short: a row of {width} pixels {encoding} takes {row} bytes')
@@ -128,20 +138,20 @@ def decode_image(
     buffer = np.frombuffer(data, np.uint8)
     if buffer.size < step * (rows - 1) + row:
         raise ImageError(
-            f'the image is truncated: {buffer.size} bytes of data, {width}x{height} {encoding} with step {step} needs '
-            f'{step * rows}'
+            f'the image is truncated: it has {buffer.size} bytes of data, but {width}x{height} {encoding} with step '
+            f'{step} needs {step * rows}'
         )
     values = _values(buffer, layout, rows, width, row, step, bool(is_bigendian))
     if layout.conversion is not None:
         try:
             values = cv2.cvtColor(values, layout.conversion)
-        except cv2.error as error:  # images too small to demosaic
-            raise ImageError(f'cannot convert {width}x{height} {encoding}: {str(error).strip()}') from error
+        except cv2.error as error:  # an image that is too small to demosaic
+            raise ImageError(f'cannot convert {width}x{height} {encoding}: {" ".join(str(error).split())}') from error
     return Pixels(_eight_bits(values), layout.order)
 
 
 def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """8 or 16-bit values as 8-bit ones: rounded 255 / 65535, exactly, in integers."""
+    """Scale 16-bit values to 8 bits by 255 / 65535, rounded exactly in integers; return 8-bit values as they are."""
     if values.dtype == np.uint16:
         values = (values.astype(np.uint32) + 128) // 257
     return values.astype(np.uint8, copy=False)
@@ -150,7 +160,7 @@ def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
 def _values(
     buffer: NDArray[np.uint8], layout: _Encoding, rows: int, width: int, row: int, step: int, is_bigendian: bool
 ) -> NDArray[Any]:
-    """(rows, width[, channels]) values of the buffer; a view of it where rows follow each other without padding."""
+    """Return the buffer's values as (rows, width[, channels]); a view of the buffer where rows have no padding."""
     shape = (rows, width) if layout.channels == 1 else (rows, width, layout.channels)
     if step == row:
         packed = buffer[: rows * row]
@@ -163,32 +173,35 @@ def _values(
 
 
 def decode_compressed(data: Any, image_format: str = '') -> Pixels:
-    """Decodes a ``sensor_msgs/CompressedImage``: JPEG, PNG and whatever else OpenCV reads.
+    """Decode a ``sensor_msgs/CompressedImage``: JPEG, PNG or another format that OpenCV reads.
 
     Args:
-        data: a buffer with the file's bytes.
-        image_format: the message's ``format``: ``jpeg``, ``png``, or as image_transport writes it,
-            ``<encoding>; <codec> compressed <encoding of what was compressed>``.
+        data: a buffer with the bytes of the image file.
+        image_format: the message's ``format``: ``jpeg``, ``png``, or image_transport's
+            ``<encoding>; <codec> compressed <encoding of the compressed pixels>``.
 
     Returns:
-        The pixels, an array of their own, 16 bits scaled to 8. An EXIF orientation is not applied: the camera's
-        calibration knows none.
+        The pixels, a new array, 16 bits scaled to 8. EXIF orientation is not applied, since the camera's calibration
+        refers to the stored pixels.
 
     Raises:
-        ImageError: no bytes, damaged or cut off file, depth image.
+        EncodingError: the format holds depth or measurements.
+        ImageError: there are no bytes, or the file is damaged or truncated.
     """
     encoding, _, codec = (part.strip() for part in image_format.partition(';'))
-    if encoding in _NO_PICTURE:
-        raise ImageError(f'cannot segment compressed {encoding!r}: {_NO_PICTURE[encoding]}')
+    if encoding in _NOT_IMAGES:
+        raise EncodingError(f'cannot segment compressed {encoding!r}: {_NOT_IMAGES[encoding]}')
     if 'compressedDepth' in codec:
-        raise ImageError(f'cannot segment format {image_format!r}: it holds depth, not a picture')
+        raise EncodingError(
+            f'cannot segment format {image_format!r}: it holds depth, not brightness; use the colour or grey topic'
+        )
     buffer = np.frombuffer(data, np.uint8)
     if buffer.size == 0:
         raise ImageError('the compressed image is empty: no bytes of data')
     if buffer[:2].tobytes() == b'\xff\xd8' and buffer.tobytes().rfind(b'\xff\xd9') < 0:
-        # OpenCV fills what is missing of a JPEG with grey and says nothing.
+        # Some versions of OpenCV fill the missing part of a JPEG with grey, without an error.
         raise ImageError(
-            f'the compressed image ({image_format}, {buffer.size} bytes) is truncated: no end of JPEG data'
+            f'the compressed image ({image_format}, {buffer.size} bytes) is truncated: it has no end of JPEG data'
         )
     mosaic = encoding.startswith('bayer_') and 'compressed bgr' not in codec and 'compressed rgb' not in codec
     colors = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
@@ -208,6 +221,8 @@ def decode_compressed(data: Any, image_format: str = '') -> Pixels:
             sys.byteorder == 'big',
         )  # fmt: skip
     if image.ndim != 3 or image.dtype not in (np.uint8, np.uint16):
-        raise ImageError(f'cannot segment the compressed image ({image_format}): it has no three 8 or 16-bit channels')
-    # The encoder takes blue first; who fed it red first says so, and then the file's channels are swapped.
+        raise EncodingError(
+            f'cannot segment the compressed image ({image_format}): it needs three 8 or 16-bit channels'
+        )
+    # Encoders expect BGR. A publisher that compressed RGB says so in the format, and its file has the channels swapped.
     return Pixels(_eight_bits(image), 'rgb' if 'compressed rgb' in codec else 'bgr')

@@ -25,12 +25,22 @@ class ImageError(MinisegnetError):
     """An image is empty, truncated, of an unknown encoding, or of the wrong shape or type."""
 
 
+class EncodingError(ImageError):
+    """The encoding of an image message is unknown, or holds no colour or brightness, such as depth."""
+
+
 class ModelError(MinisegnetError):
     """A model file is missing, damaged, of another format, or cannot run on this machine."""
 
 
 class SourceError(MinisegnetError):
     """A frame source (folder, video, bag) is missing, unreadable, or holds no images."""
+
+
+class DamagedBagError(SourceError):
+    """A bag is damaged, cut off, or has no index. ``reason`` is the report of its reader."""
+
+    reason = ''
 
 
 class DatasetError(MinisegnetError):
@@ -57,3 +67,10 @@ def shortened(text: str, limit: int = MAX_SHOWN) -> str:
         return text
     head = (limit - 3) // 2
     return f'{text[:head]}...{text[len(text) - (limit - 3 - head) :]}'
+
+
+def listed(entries: Iterable[object], maximum: int = 5, separator: str = ', ') -> str:
+    """Return the first ``maximum`` entries as a text that ends with the number of the others."""
+    texts = [str(entry) for entry in entries]
+    rest = f' and {len(texts) - maximum} more' if len(texts) > maximum else ''
+    return separator.join(texts[:maximum]) + rest

@@ -1,7 +1,7 @@
-"""Text files in, whole files out: the one reader of text, JSON and YAML, and the one atomic writer.
+"""Text, JSON and YAML files: the one reader of each, and the one writer.
 
-Readers accept UTF-8 with or without a byte-order mark and turn every failure into the error type that the caller asks
-for. Writers never leave half a file: readers see the old content or the new content.
+Readers accept UTF-8 with or without a byte-order mark. They turn every failure into the error type that the caller asks
+for. The writer replaces a file as a whole: a reader sees the old content or the new content, never a part of it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import yaml
 from minisegnet_core.errors import ConfigurationError, MinisegnetError, OutputError
 
 TEMPORARY_SUFFIX = '.part'
-"""Ends the name of a file that is still being written."""
+"""Suffix of a file that is still being written."""
 
 ErrorType = type[MinisegnetError]
 
@@ -32,7 +32,7 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 
 def fingerprint(path: Path) -> list[int]:
-    """Return size in bytes and modification time in ns, which differ if a file has changed; [0, 0] for no file."""
+    """Return [size in bytes, modification time in ns], which change with a file's content; [0, 0] without a file."""
     try:
         status = path.stat()
     except OSError:
@@ -40,14 +40,18 @@ def fingerprint(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def read_text(path: Path, raises: ErrorType = ConfigurationError) -> str:
+def read_text(path: Path, raises: ErrorType = ConfigurationError, *, lenient: bool = False) -> str:
     """Return the text of a UTF-8 file, without a byte-order mark.
 
+    Args:
+        raises: type of the error that a failure becomes.
+        lenient: replace bytes that are not UTF-8, for formats whose comments may have another encoding.
+
     Raises:
-        raises: the file is missing, unreadable, or not UTF-8; the message names the position of the first wrong byte.
+        raises: the file is missing, unreadable, or not UTF-8; the message gives the position of the first wrong byte.
     """
     try:
-        return path.read_bytes().decode('utf-8-sig')
+        return path.read_bytes().decode('utf-8-sig', errors='replace' if lenient else 'strict')
     except OSError as error:
         raise raises(f'cannot read {path}: {error.strerror or error}') from error
     except UnicodeDecodeError as error:
@@ -57,7 +61,11 @@ def read_text(path: Path, raises: ErrorType = ConfigurationError) -> str:
 
 
 def parse_json(text: str, where: object, raises: ErrorType = ConfigurationError) -> Any:
-    """Return the value of a JSON text; ``where`` names its origin in the message.
+    """Return the value of a JSON text.
+
+    Args:
+        where: origin of the text, for the message.
+        raises: type of the error that a failure becomes.
 
     Raises:
         raises: the text is not valid JSON.
@@ -69,15 +77,21 @@ def parse_json(text: str, where: object, raises: ErrorType = ConfigurationError)
 
 
 def read_json(path: Path, raises: ErrorType = ConfigurationError) -> Any:
-    """Return the value that a JSON file holds. Raises as :func:`read_text` and :func:`parse_json`."""
+    """Return the value that a JSON file holds.
+
+    Raises:
+        raises: as :func:`read_text` and :func:`parse_json`.
+    """
     return parse_json(read_text(path, raises), path, raises)
 
 
 def read_json_lines(path: Path, raises: ErrorType = ConfigurationError) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each object of a JSON Lines file with its place (``file, line 3``) for messages; blank lines are skipped.
+    """Yield (place, object) for each line of a JSON Lines file; the place (``FILE, line 3``) is for messages.
+
+    Blank lines are skipped.
 
     Raises:
-        raises: as :func:`read_json`, or a line that holds no object.
+        raises: as :func:`read_json`, or a line holds something other than an object.
     """
     for number, line in enumerate(read_text(path, raises).splitlines(), 1):
         if not line.strip():
@@ -97,7 +111,7 @@ def read_yaml(path: Path, raises: ErrorType = ConfigurationError) -> Any:
     """
     text = read_text(path, raises)
     try:
-        # libyaml's loader, where PyYAML was built with it, is ten times faster on annotation files of megabytes.
+        # PyYAML's libyaml loader is optional; it is ten times faster on annotation files of several megabytes.
         return yaml.load(text, Loader=getattr(yaml, 'CSafeLoader', yaml.SafeLoader))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise raises(f'{path} is not valid YAML: {" ".join(str(error).split())}') from error
@@ -118,11 +132,11 @@ def read_yaml_mapping(path: Path, raises: ErrorType = ConfigurationError) -> dic
 
 
 def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object], *, durable: bool = False) -> None:
-    """Write a file so that a reader, or an interrupted run, finds the old file or the new one, never a part.
+    """Write a file as a whole: after an interruption the path holds the old file or the new one, never a part.
 
     Args:
         content: the bytes, or a function that writes them into the open file.
-        durable: flush to the disk before the file takes its name, so that this holds after a power cut too.
+        durable: flush to the disk before the file takes its name, so that the guarantee survives a power cut.
 
     Raises:
         OutputError: the file cannot be written, for example because the disk is full. The old file is unchanged.
@@ -138,17 +152,19 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object], 
                 file.flush()
                 os.fsync(file.fileno())
         temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # PyTorch reports a full disk as a RuntimeError
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        cause = error if isinstance(error, OSError) else error.__context__ or error
-        reason = getattr(cause, 'strerror', None) or cause
-        kept = f'; the existing {path.name} is unchanged' if path.is_file() else ''
-        raise OutputError(f'cannot write {path}: {reason}{kept}') from error
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        if isinstance(error, (OSError, RuntimeError)):  # PyTorch reports a full disk as a RuntimeError
+            raise _output_error(path, error) from error
         raise
+
+
+def _output_error(path: Path, error: Exception) -> OutputError:
+    cause = error if isinstance(error, OSError) else error.__context__ or error
+    reason = getattr(cause, 'strerror', None) or cause
+    kept = f'; the existing {path.name} is unchanged' if path.is_file() else ''
+    return OutputError(f'cannot write {path}: {reason}{kept}')
 
 
 def write_text_atomically(path: Path, text: str, *, durable: bool = False) -> None:
@@ -158,27 +174,28 @@ def write_text_atomically(path: Path, text: str, *, durable: bool = False) -> No
 
 @contextlib.contextmanager
 def replaced_atomically(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path`` for a library that writes files itself; move the result there on success.
+    """Yield a temporary path for a library that writes files itself; on success, that file replaces ``path``.
 
-    The temporary name keeps the suffix of ``path``, by which libraries choose a format. It is removed on failure.
+    The temporary file lies beside ``path`` and has its suffix, by which libraries choose a format. It is removed on
+    failure.
 
     Raises:
-        OutputError: the file cannot take its name.
+        OutputError: the body or the replacement raised OSError. The old file is unchanged.
     """
     temporary = path.with_name(f'{path.stem}{TEMPORARY_SUFFIX}{path.suffix}')
     try:
         yield temporary
-        try:
-            temporary.replace(path)
-        except OSError as error:
-            raise OutputError(f'cannot write {path}: {error.strerror or error}') from error
-    finally:
+        temporary.replace(path)
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _output_error(path, error) from error
+        raise
 
 
 def defined(value: Any) -> Any:
-    """Return a value fit for JSON, which has no NaN: undefined numbers become None, in mappings and sequences too."""
+    """Replace NaN by None, which JSON can express, in a number and in the items of mappings and sequences."""
     if isinstance(value, float):
         return None if math.isnan(value) else value
     if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""Where label pixels lie in the received image, and how maps of another grid are brought onto the label grid.
+"""The label grid: where label pixels lie in the received image, and resampling of other grids onto it.
 
 Pixel centres are at integers. Label pixel (u, v) covers the 4x4 block of received pixels centred at (4u + 1.5, 4v +
-1.5), whatever size the network ran at. This is the only place where that is written.
+1.5), whatever size the network ran at. No other module repeats this arithmetic.
 """
 
 from __future__ import annotations
@@ -15,41 +15,41 @@ from numpy.typing import NDArray
 from minisegnet_core.errors import ConfigurationError
 
 STRIDE = 4
-"""Received pixels per label pixel, along each axis."""
+"""Received pixels per label pixel along each axis."""
 
 MINIMUM_NETWORK_SIZE = 64
-"""Pixels; the encoder's deepest stride is 32, and batch norm wants more than one pixel there."""
+"""Smallest width and height in pixels. The encoder's deepest stride is 32, and batch norm needs two pixels there."""
 
 MAPS_KEPT = 8
-"""Pairs of image and network size whose resampling maps are kept, 0.1 MB each at 640x480."""
+"""Number of (image size, network size) pairs whose resampling maps are cached; 0.1 MB each at 640x480."""
 
 
 def label_size(width: int, height: int) -> tuple[int, int]:
-    """(width, height) of the label image of a (width, height) image, in label pixels: a quarter, rounded up."""
+    """Return (width, height) of the label image of a (width, height) image: a quarter, rounded up."""
     return -(-width // STRIDE), -(-height // STRIDE)
 
 
 def label_to_image(coordinate: float) -> float:
-    """Received-image coordinate of a label-grid coordinate, either axis; 0 -> 1.5, 1 -> 5.5."""
+    """Convert a label-grid coordinate of either axis to received pixels: 0 to 1.5, 1 to 5.5."""
     return STRIDE * coordinate + (STRIDE - 1) / 2
 
 
 def image_to_label(coordinate: float) -> float:
-    """Inverse of :func:`label_to_image`."""
+    """Convert a received-pixel coordinate of either axis to the label grid; the inverse of :func:`label_to_image`."""
     return (coordinate - (STRIDE - 1) / 2) / STRIDE
 
 
 def half_size(width: int, height: int) -> tuple[int, int]:
-    """(width, height) of the half-resolution copy of an image, rounded up.
+    """Return (width, height) of the half-resolution copy of an image, rounded up.
 
-    Rounded up because then its label grid, ceil(ceil(W/2)/4), has exactly the ceil(W/8) blocks of 8x8 original pixels
-    from which its truth is reduced; rounding to nearest would lose the last block at W = 641.
+    Rounding up gives its label grid, ceil(ceil(W/2)/4), exactly the ceil(W/8) blocks of 8x8 original pixels from which
+    its ground truth is reduced. Rounding to nearest would lose the last block at W = 641.
     """
     return -(-width // 2), -(-height // 2)
 
 
 def parse_network_size(text: str, width: int, height: int) -> tuple[int, int]:
-    """(width, height) in pixels at which the network runs on a (width, height) image.
+    """Return (width, height) in pixels at which the network runs on a (width, height) image.
 
     Args:
         text: ``native``, ``half``, or ``WIDTHxHEIGHT`` such as ``320x240``.
@@ -78,18 +78,18 @@ def parse_network_size(text: str, width: int, height: int) -> tuple[int, int]:
 def resample_to_label_grid(
     probabilities: NDArray[np.float32], image_size: tuple[int, int], network_size: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Brings class probabilities of the network's own grid onto the label grid of the received image, bilinearly.
+    """Resample class probabilities from the network's grid to the label grid of the received image, bilinearly.
 
-    Done before argmax, never after. A network pixel u' covers the block centred at 4u' + 1.5 of the *resized* image, so
-    label pixel u lies at u' = (u + 1/2) * network / image - 1/2, also where neither size is a multiple of four.
+    Resample before argmax, never after. A network pixel u' covers the block centred at 4u' + 1.5 of the *resized*
+    image. So label pixel u lies at u' = (u + 1/2) * network / image - 1/2, whatever the sizes are.
 
     Args:
         probabilities: (C, h', w') float32.
         image_size: (width, height) of the received image.
-        network_size: (width, height) of the image the network saw.
+        network_size: (width, height) of the network's input.
 
     Returns:
-        (C, h, w) float32 on the label grid of ``image_size``.
+        (C, h, w) float32 on the label grid of ``image_size``; ``probabilities`` itself where the sizes are equal.
     """
     if network_size == image_size:
         return probabilities
@@ -100,7 +100,8 @@ def resample_to_label_grid(
         inner_width * image_size[0] == network_size[0] * width
         and inner_height * image_size[1] == network_size[1] * height
     ):
-        # The two grids cover the same, no block reaches past the border: then it is a plain resize, four times as fast.
+        # Both grids cover the same area, no block reaches past the border: a plain resize does, at four times the
+        # speed.
         for plane, result in zip(probabilities, resampled, strict=True):
             cv2.resize(plane, (width, height), dst=result, interpolation=cv2.INTER_LINEAR)
     else:
@@ -114,9 +115,10 @@ def resample_to_label_grid(
 def _resampling_maps(
     image_size: tuple[int, int], network_size: tuple[int, int]
 ) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
-    """Where each label pixel lies on the network's grid, in cv2.remap's fixed-point form, 1/32 of a pixel fine.
+    """Return the place of each label pixel on the network's grid, in cv2.remap's fixed-point form of 1/32 pixel.
 
-    Kept per pair of sizes, since making them takes longer than using them. Shared by threads: read-only.
+    The maps are cached, since computing them takes longer than using them. They are read-only, since threads share
+    them.
     """
     width, height = label_size(*image_size)
     scale_x, scale_y = network_size[0] / image_size[0], network_size[1] / image_size[1]

@@ -1,7 +1,7 @@
-"""Measures of label images and of balls, in NumPy alone.
+"""Metrics of label images and of balls, in NumPy alone.
 
-Classes that neither truth nor prediction contains have no IoU (NaN) and do not count in a mean; ignored pixels count
-nowhere.
+A class that neither ground truth nor prediction contains has no IoU (NaN) and does not enter a mean. Ignored pixels are
+not counted.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from minisegnet_core.classes import IGNORE
 
 
 class ConfusionMatrix:
-    """Counts of label pixels by (truth, prediction), summed over any number of images.
+    """Counts of label pixels by (ground truth, prediction), summed over any number of images.
 
     Attributes:
-        counts: (C, C) int64; row: truth, column: prediction.
+        counts: (C, C) int64; rows are ground truth, columns are predictions.
     """
 
     def __init__(self, num_classes: int) -> None:
         self.counts = np.zeros((num_classes, num_classes), np.int64)
 
     def add(self, truth: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> None:
-        """Adds one image, or a batch.
+        """Add one image, or a batch.
 
         Args:
             truth: uint8 ids of any shape, 255 = ignore.
@@ -39,14 +39,14 @@ class ConfusionMatrix:
             ValueError: shapes differ, or an id is out of range.
         """
         if truth.shape != prediction.shape:
-            raise ValueError(f'truth is {truth.shape}, prediction {prediction.shape}')
+            raise ValueError(f'ground truth has the shape {truth.shape}, the prediction {prediction.shape}')
         classes = len(self.counts)
         valid = truth != IGNORE
-        # Ids are told by their largest; where truth is ignored, the prediction's still must be one of ours.
+        # Predicted ids must be in range where the ground truth is ignored, too.
         largest = max(int(np.max(truth, where=valid, initial=0)), int(np.max(prediction, initial=0)))
         if largest >= classes:
-            raise ValueError(f'a label id is not below the number of classes, {classes}')
-        # Pairs fit a byte with up to 15 classes: eight times less memory to go through than with bincount's own type.
+            raise ValueError(f'label id {largest} is not below the number of classes, {classes}')
+        # With up to 15 classes a pair of ids fits a byte, an eighth of the memory traffic of bincount's own type.
         kind = np.uint8 if classes**2 < IGNORE else np.int64
         pairs = truth.astype(kind) * kind(classes) + prediction
         pairs[~valid] = classes**2
@@ -54,51 +54,60 @@ class ConfusionMatrix:
         self.counts += counted.reshape(classes, classes)
 
     def iou(self) -> NDArray[np.float64]:
-        """(C,) intersection over union per class, NaN where a class appears on neither side."""
+        """Return the (C,) intersection over union of each class; NaN where a class appears on neither side."""
         right = np.diag(self.counts)
         return ratios(right, self.counts.sum(0) + self.counts.sum(1) - right)
 
     def precision(self) -> NDArray[np.float64]:
-        """(C,) share of the pixels predicted as a class that are of it, NaN where it is never predicted."""
+        """Return the (C,) precision of each class; NaN where a class is never predicted."""
         return ratios(np.diag(self.counts), self.counts.sum(0))
 
     def recall(self) -> NDArray[np.float64]:
-        """(C,) share of a class's pixels that are predicted as it, NaN where truth has none."""
+        """Return the (C,) recall of each class; NaN where the ground truth does not contain a class."""
         return ratios(np.diag(self.counts), self.counts.sum(1))
 
     def f1(self) -> NDArray[np.float64]:
-        """(C,) harmonic mean of precision and recall, 2 IoU / (1 + IoU); NaN where a class appears on neither side."""
+        """Return the (C,) F1 score of each class, 2 IoU / (1 + IoU); NaN where a class appears on neither side."""
         return ratios(2 * np.diag(self.counts), self.counts.sum(0) + self.counts.sum(1))
 
     def mean_iou(self, leave_out: Sequence[int] = ()) -> float:
-        """Mean of :meth:`iou` over the classes that have one; NaN where none has. ``leave_out``: ids not counted."""
+        """Return the mean of :meth:`iou` over the classes that have one; NaN where none has.
+
+        Args:
+            leave_out: class ids that do not enter the mean.
+        """
         iou = np.delete(self.iou(), list(leave_out))
         return float(np.nanmean(iou)) if np.isfinite(iou).any() else math.nan
 
     def accuracy(self) -> float:
-        """Share of valid pixels with the right class; NaN without any."""
+        """Return the fraction of valid pixels with the correct class; NaN without valid pixels."""
         total = int(self.counts.sum())
         return float(np.trace(self.counts)) / total if total else math.nan
 
 
 def ratios(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
-    """``part / whole`` of arrays of equal shape, NaN where ``whole`` is zero."""
+    """Return ``part / whole`` of arrays of equal shape, NaN where ``whole`` is zero."""
     result: NDArray[np.float64] = np.full(np.shape(whole), np.nan)
     np.divide(part, whole, out=result, where=np.asarray(whole) > 0)
     return result
 
 
 MINIMUM_VISIBLE = 0.5
+"""Visible fraction from which a ball counts; a more hidden one is neither found nor missed."""
+
 MINIMUM_RADIUS = 4.0
-"""Pixels. Smaller or more hidden balls count neither as found nor as missed."""
+"""Radius in pixels from which a ball counts; a smaller one is neither found nor missed."""
 
 
 @dataclass(frozen=True)
 class BallMatch:
-    """What one image's best predicted ball is worth.
+    """The result of matching one predicted ball with the balls in its image.
 
-    hit: the ball it found, or None; distance: pixels from there to the visible centroid of ``hit``, NaN without one;
-    false: whether it found none though it should; missed: countable balls that were not found.
+    Attributes:
+        hit: the ball that the prediction found, or None.
+        distance: distance of the prediction to the visible centroid of ``hit`` in pixels, NaN without a hit.
+        false: whether the prediction is a false positive.
+        missed: countable balls that were not found.
     """
 
     hit: BallTruth | None
@@ -108,10 +117,9 @@ class BallMatch:
 
 
 def match_ball(truths: Sequence[BallTruth], prediction: Ball | None) -> BallMatch:
-    """Judges one image by the rule of :class:`BallScore`.
+    """Match one prediction with the balls in its image, by the rule of :class:`BallScore`.
 
-    With several countable balls in an image, finding any one of them is all that one prediction can do: the others
-    count as missed.
+    One prediction finds at most one ball. The other countable balls of the image count as missed.
     """
     countable = [t for t in truths if t.visible >= MINIMUM_VISIBLE and t.radius >= MINIMUM_RADIUS]
     if prediction is None:
@@ -128,15 +136,17 @@ def match_ball(truths: Sequence[BallTruth], prediction: Ball | None) -> BallMatc
 
 @dataclass
 class BallScore:
-    """Balls found, missed and falsely seen, by the rule of the project.
+    """Numbers of balls found (true positives), missed (false negatives) and false (false positives).
 
-    A ball counts if at least half of it is visible and its radius is at least 4 px. The best predicted ball finds it if
-    it lies within max(radius, 4 px) of the visible centroid; a prediction that finds no ball is false, unless it lies
-    on a ball too small or hidden to count. Centroid errors are in pixels of the received image.
+    A ball counts if at least half of it is visible and its radius is at least 4 px. A prediction finds it by lying
+    within max(radius, 4 px) of its visible centroid. A prediction that finds no ball is false, unless it lies on a ball
+    that is too small or too hidden to count.
 
     Attributes:
-        errors: px, of each found ball. found_radii, missed_radii: px, true radii of those found and missed.
-        false_radii: px, predicted radii of false ones.
+        errors: centroid error of each found ball, in received pixels.
+        found_radii: ground-truth radius of each found ball, in pixels; in the order of ``errors``.
+        missed_radii: ground-truth radius of each missed ball, in pixels.
+        false_radii: predicted radius of each false positive, in pixels.
     """
 
     found: int = 0
@@ -148,16 +158,17 @@ class BallScore:
     false_radii: list[float] = field(default_factory=list)
 
     def add(self, truths: Sequence[BallTruth], prediction: Ball | None) -> BallMatch:
-        """Adds one image: all balls in it, and the best predicted one or None; what :func:`match_ball` says of it."""
+        """Add one image, with all its balls and the best prediction or None; return the match."""
         match = match_ball(truths, prediction)
         self._miss(match.missed)
         self._judge(match, prediction)
         return match
 
     def add_every(self, truths: Sequence[BallTruth], predictions: Sequence[Ball]) -> None:
-        """Adds one image: all balls in it, and all predicted ones, the best first.
+        """Add one image, with all its balls and all predictions, the best first.
 
-        Each ball is found once, by the best prediction on it; a further one there is false, as in detection benchmarks.
+        Each ball is found once, by the best prediction on it. Further predictions on it are false, as in detection
+        benchmarks.
         """
         left = list(truths)
         for prediction in predictions:
@@ -180,20 +191,18 @@ class BallScore:
         self.missed += len(truths)
         self.missed_radii += [t.radius for t in truths]
 
-    def merge(self, others: BallScore) -> None:
-        """Adds what another one has counted."""
-        self.found, self.missed, self.false = (
-            self.found + others.found,
-            self.missed + others.missed,
-            self.false + others.false,
-        )
-        self.errors += others.errors
-        self.found_radii += others.found_radii
-        self.missed_radii += others.missed_radii
-        self.false_radii += others.false_radii
+    def merge(self, other: BallScore) -> None:
+        """Add the counts of another score."""
+        self.found += other.found
+        self.missed += other.missed
+        self.false += other.false
+        self.errors += other.errors
+        self.found_radii += other.found_radii
+        self.missed_radii += other.missed_radii
+        self.false_radii += other.false_radii
 
     def of_size(self, smallest: float, largest: float) -> BallScore:
-        """The part whose radius lies in [smallest, largest) px: the true one, of false balls the predicted one."""
+        """Return the score of balls with a radius in [smallest, largest) px; false ones have their predicted radius."""
 
         def within(radii: list[float]) -> list[float]:
             return [r for r in radii if smallest <= r < largest]
@@ -204,31 +213,31 @@ class BallScore:
 
     @property
     def precision(self) -> float:
-        """Share of predictions that found a ball; NaN without predictions."""
+        """Fraction of the counted predictions that found a ball; NaN without predictions."""
         return _ratio(self.found, self.found + self.false)
 
     @property
     def recall(self) -> float:
-        """Share of countable balls found; NaN without any."""
+        """Fraction of the countable balls that were found; NaN without balls."""
         return _ratio(self.found, self.found + self.missed)
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of precision and recall; NaN where nothing was there and nothing predicted."""
+        """Harmonic mean of precision and recall; NaN without balls and predictions."""
         return _ratio(2 * self.found, 2 * self.found + self.false + self.missed)
 
     @property
     def errors_in_radii(self) -> list[float]:
-        """Centroid errors of found balls, each divided by that ball's true radius."""
+        """Centroid error of each found ball, divided by its ground-truth radius."""
         return [error / radius for error, radius in zip(self.errors, self.found_radii, strict=True)]
 
     def error_percentile(self, percent: float) -> float:
-        """Percentile of the centroid errors of found balls, pixels; NaN without any."""
+        """Return a percentile (0..100) of the centroid errors in pixels; NaN without found balls."""
         return percentile(self.errors, percent)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Percentile (0..100) with linear interpolation between neighbours, as NumPy's; NaN of nothing."""
+    """Return a percentile (0..100) with NumPy's linear interpolation between neighbours; NaN without values."""
     return float(np.percentile(values, percent)) if len(values) else math.nan
 
 

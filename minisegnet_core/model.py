@@ -130,7 +130,7 @@ class MiniSegNet(nn.Module):
         """Return the class logits of a batch of images.
 
         Args:
-            images: (N, 3, H, W) float RGB, as :func:`normalize` returns them; H and W at least 64.
+            images: (N, 3, H, W) float RGB, as :func:`~minisegnet_core.preprocessing.normalize` returns them; H and W at least 64.
 
         Returns:
             (N, classes, ceil(H/4), ceil(W/4)) float logits.
@@ -141,16 +141,6 @@ class MiniSegNet(nn.Module):
         x = self.up3(x, c2)  # (N, 256, H/4, W/4)
         logits: Tensor = self.head(x)  # (N, classes, H/4, W/4)
         return logits
-
-
-def normalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Return the network's float input for uint8 RGB images.
-
-    Args:
-        images: (N, 3, H, W) uint8.
-        mean, std: (3, 1, 1) of pixel values scaled to 0 to 1.
-    """
-    return (images.float() / 255 - mean) / std
 
 
 def check_width(width_mult: float) -> None:

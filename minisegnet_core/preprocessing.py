@@ -1,30 +1,43 @@
-"""What happens to an image before the network sees it; travels inside every model file."""
+"""Normalisation of an image before inference; every model file carries its values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from minisegnet_core.errors import ModelError
 
+Pixels = TypeVar('Pixels')
+
 FORMAT = 'minisegnet/1'
-"""Name and version of the metadata's layout in model files; a reader refuses others."""
+"""Name and version of the metadata layout in model files; readers reject other versions."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Per-channel normalisation (x / 255 - mean) / std of RGB pixels 0..255. The default is ImageNet's."""
+    """Per-channel normalisation (x / 255 - mean) / std of RGB pixels 0..255. The defaults are ImageNet's values."""
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
+    def pixel_mean_std(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return mean and standard deviation in grey levels 0..255, (3,) float32 each.
+
+        ``(pixel - mean) / std`` needs one operation less than the definition; exported networks compute it.
+        """
+        return np.array(self.mean, np.float32) * 255, np.array(self.std, np.float32) * 255
+
     def to_dict(self) -> dict[str, Any]:
+        """Return the form used in model files: ``{'mean': [r, g, b], 'std': [r, g, b]}``."""
         return {'mean': list(self.mean), 'std': list(self.std)}
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Preprocessing:
-        """Inverse of :meth:`to_dict`.
+        """Return the preprocessing of a mapping in the form of :meth:`to_dict`.
 
         Raises:
             ModelError: a value is missing or not three numbers, or a deviation is not positive.
@@ -34,5 +47,15 @@ class Preprocessing:
             if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
                 raise ValueError(f'mean {mean} and std {std} must be three numbers each, std positive')
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f'the model file has no usable preprocessing: {error}') from error
+            raise ModelError(f'the model file has no valid preprocessing ({error}); export the model again') from error
         return cls(mean, std)  # type: ignore[arg-type]
+
+
+def normalize(pixels: Pixels, mean: Pixels, std: Pixels) -> Pixels:
+    """Return ``(pixels / 255 - mean) / std``, for float32 tensors as for arrays.
+
+    Args:
+        pixels: (..., 3, H, W) grey levels 0..255.
+        mean, std: (3, 1, 1), of a :class:`Preprocessing`.
+    """
+    return (pixels / 255 - mean) / std  # type: ignore

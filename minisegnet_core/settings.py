@@ -295,6 +295,8 @@ def _type_name(bare: Any) -> str:
 def _describe_tuple(items: tuple[Any, ...]) -> str:
     if not items:
         return 'empty'
+    if get_origin(_bare(items[0])) is Literal:
+        return f'a list of {describe(items[0])}'
     noun = 'whole numbers' if _bare(items[0]) is int else 'numbers'
     limits = _limits(items[0])
     text = f'a list of {noun}' if Ellipsis in items else f'{NUMBER_WORDS.get(len(items), len(items))} {noun}'

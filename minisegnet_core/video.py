@@ -1,5 +1,6 @@
-"""Videos that browsers play: VP9 in MP4, which OpenCV's own codecs write (its H.264 is missing, its MPEG-4 plays
-nowhere).
+"""Writing of videos that browsers play: VP9 in MP4.
+
+OpenCV's packages write VP9. They contain no H.264 encoder, and browsers do not play their MPEG-4.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.errors import ImageError
+from minisegnet_core.errors import OutputError
 
 CODEC = 'vp09'
 
@@ -20,22 +21,22 @@ class VideoWriter:
     """Writes frames of one size; frames of another size are fitted into it, with black bars.
 
     Args:
-        path: ending in .mp4.
-        size: (width, height) in pixels; odd sides are made even, which the codec wants.
-        rate: frames per second.
+        path: file to write, ending in ``.mp4``.
+        size: (width, height) in pixels; the codec needs even sides, so odd ones are made even.
+        fps: frames per second.
 
     Raises:
-        ImageError: this OpenCV cannot write such a video.
+        OutputError: OpenCV cannot write the file, or has no VP9 encoder.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], rate: float) -> None:
+    def __init__(self, path: Path, size: tuple[int, int], fps: float) -> None:
         self.size = size[0] // 2 * 2, size[1] // 2 * 2
-        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*CODEC), rate, self.size)
+        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*CODEC), fps, self.size)
         if not self._writer.isOpened():
-            raise ImageError(f'this OpenCV cannot write {path} as VP9; pip install opencv-python-headless')
+            raise OutputError(f'OpenCV cannot write {path} as VP9; pip install opencv-python-headless')
 
     def write(self, image: NDArray[np.uint8]) -> None:
-        """Adds an (H, W, 3) uint8 RGB frame."""
+        """Add an (H, W, 3) uint8 RGB frame."""
         width, height = self.size
         if image.shape[:2] != (height, width):
             scale = min(width / image.shape[1], height / image.shape[0])
@@ -46,7 +47,7 @@ class VideoWriter:
         self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:
-        """Finishes the file; without this it does not play."""
+        """Finish the file; it does not play without this."""
         self._writer.release()
 
     def __enter__(self) -> VideoWriter:

@@ -1,4 +1,4 @@
-"""Pictures for people: coloured label images, overlays, contact sheets. All RGB uint8."""
+"""Images for people: coloured label images, overlays, contact sheets. All are RGB uint8."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ Image = NDArray[np.uint8]
 
 
 def colorize(label_image: Image, classes: ClassSet) -> Image:
-    """(h, w) label ids to (h, w, 3) RGB in the classes' colours; ignore is grey."""
+    """Return (h, w) label ids as (h, w, 3) RGB in the classes' colours; ignore is grey."""
     return classes.palette[label_image]
 
 
 def enlarge_labels(label_image: Image, width: int, height: int) -> Image:
-    """(h, w) label image on the grid of a (width, height) image to (height, width): each id fills its 4x4 block.
+    """Enlarge a label image to the (height, width) of its image: each id fills its 4x4 block.
 
-    Cut at the right and bottom border, where the last blocks reach past the image.
+    Blocks that reach past the right and bottom border of the image are cropped.
+
+    Args:
+        label_image: (h, w) ids on the label grid.
+        width, height: size of the image in pixels.
     """
     enlarged = np.repeat(np.repeat(label_image, STRIDE, axis=0), STRIDE, axis=1)
     return enlarged[:height, :width]
@@ -32,14 +36,14 @@ def enlarge_labels(label_image: Image, width: int, height: int) -> Image:
 def draw_overlay(
     image: Image, label_image: Image, classes: ClassSet, balls: Sequence[Ball] = (), opacity: float = 0.5
 ) -> Image:
-    """The image with its classes' colours laid over it (background left as it is) and its balls circled.
+    """Blend the classes' colours into an image, except on background, and circle its balls.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         label_image: (ceil(H/4), ceil(W/4)) uint8 ids.
-        classes: gives the colours.
-        balls: in pixels of ``image``; the first is drawn strong, the others thin.
-        opacity: 0..1 of the colours.
+        classes: classes of the ids, with their colours.
+        balls: in pixels of ``image``; the first has a thick circle and its confidence, the others a thin circle.
+        opacity: weight of the colours, 0..1.
 
     Returns:
         (H, W, 3) uint8 RGB, a new array.
@@ -54,7 +58,7 @@ def draw_overlay(
         untouched = enlarge_labels((label_image == background).astype(np.uint8), width, height)
         cv2.copyTo(image, untouched, result)
     for rank, ball in enumerate(balls):
-        # Sub-pixel drawing: OpenCV's `shift` gives 1/16 pixel, so the circle does not jump from frame to frame.
+        # OpenCV's `shift` draws in units of 1/16 pixel, so that the circle does not jump from frame to frame.
         center = (round(ball.x * 16), round(ball.y * 16))
         radius = round(max(ball.radius, 3.0) * 16)
         cv2.circle(result, center, radius + 32, (255, 0, 255), 2 if rank == 0 else 1, cv2.LINE_AA, shift=4)
@@ -69,7 +73,17 @@ def draw_overlay(
 def contact_sheet(
     images: Sequence[Image], columns: int, cell_width: int, captions: Sequence[str] | None = None
 ) -> Image:
-    """Images side by side, row by row, each scaled to ``cell_width`` pixels, on white; captions below each."""
+    """Return images side by side, row by row, on white.
+
+    Args:
+        images: (H, W, 3) uint8 RGB, of any sizes.
+        columns: images per row.
+        cell_width: width in pixels to which each image is scaled.
+        captions: a line of text below each image.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
     caption_height = 18 if captions else 0
     cells: list[Image] = []
     for index, image in enumerate(images):

@@ -1,9 +1,8 @@
-"""Encodings that we do not convert ourselves, by cv_bridge where there is one that works.
+"""Encodings that minisegnet does not convert itself, through cv_bridge if a working one is installed.
 
-cv_bridge 3.4 converts none to bgr8 that we do not; it is for what later ones, and those of others, may bring.
-
-A cv_bridge built for another NumPy or OpenCV does not raise an error, it crashes the process. So each encoding is tried
-out in a child process first, once.
+cv_bridge 3.4 converts no encoding to bgr8 that minisegnet does not convert too. This module serves encodings that later
+or modified versions add. A cv_bridge that was built for another NumPy or OpenCV crashes the process instead of raising
+an error, so each kind of image is converted once in a child process first.
 """
 
 from __future__ import annotations
@@ -19,26 +18,26 @@ from minisegnet_core.encodings import Pixels
 from minisegnet_core.errors import ImageError
 
 PROBE_TIMEOUT = 30.0
-"""Seconds; to import ROS and OpenCV anew on a busy small computer."""
+"""Seconds; a small busy computer takes long to import ROS and OpenCV."""
 
 PROBE = """
 import sys
 from cv_bridge import CvBridge
 from sensor_msgs.msg import Image
 encoding, (width, height, step, length, bigendian) = sys.argv[1], map(int, sys.argv[2:7])
-image = Image(
+message = Image(
     encoding=encoding, width=width, height=height, step=step, is_bigendian=bigendian, data=bytes(length)
 )
-picture = CvBridge().imgmsg_to_cv2(image, 'bgr8')
-assert picture.shape == (height, width, 3) and picture.dtype == 'uint8', (picture.shape, picture.dtype)
+image = CvBridge().imgmsg_to_cv2(message, 'bgr8')
+assert image.shape == (height, width, 3) and image.dtype == 'uint8', (image.shape, image.dtype)
 """
 
 
 @lru_cache(maxsize=64)
-def trouble_with(encoding: str, width: int, height: int, step: int, length: int, is_bigendian: int = 0) -> str:
-    """Why cv_bridge cannot be used for such images, by its last words in a child process; empty: it can."""
+def cv_bridge_problem(encoding: str, width: int, height: int, step: int, length: int, is_bigendian: int = 0) -> str:
+    """Return why cv_bridge cannot convert such images, from a conversion in a child process; empty if it can."""
     if find_spec('cv_bridge') is None:
-        return 'cv_bridge, which may know it, is not installed'
+        return 'cv_bridge, which may support it, is not installed'
     shape = [str(value) for value in (width, height, step, length, is_bigendian)]
     try:
         result = subprocess.run(
@@ -49,32 +48,33 @@ def trouble_with(encoding: str, width: int, height: int, step: int, length: int,
         return f'cv_bridge could not be tried: {error}'
     if result.returncode == 0:
         return ''
-    said = result.stderr.strip().splitlines()
-    words = said[-1] if said else f'it ended with code {result.returncode}'
-    return f'cv_bridge cannot convert it either: {words}'
+    lines = result.stderr.strip().splitlines()
+    reason = lines[-1] if lines else f'the process ended with exit code {result.returncode}'
+    return f'cv_bridge cannot convert it either: {reason}'
 
 
-def bridged(message: Image) -> Pixels:
-    """The pixels of an image of an encoding that we do not know, as cv_bridge converts it to bgr8.
+def convert_with_cv_bridge(message: Image) -> Pixels:
+    """Return the pixels of an image as cv_bridge converts it to bgr8.
 
     Raises:
-        ImageError: cv_bridge is not installed, does not work here, or does not know the encoding either.
+        ImageError: the image is empty or truncated, or cv_bridge is not installed, does not work, or does not support
+            the encoding.
     """
     encoding = message.encoding
     if not (message.width and message.height and message.step):
         raise ImageError(f'the image is empty: {message.width}x{message.height} pixels, step {message.step}')
     if len(message.data) < message.step * message.height:
         raise ImageError(
-            f'the image is truncated: {len(message.data)} bytes of data, {message.step * message.height} are needed'
+            f'the image is truncated: {len(message.data)} bytes of data, expected {message.step * message.height}'
         )
     size = message.width, message.height, message.step, len(message.data)
-    trouble = trouble_with(encoding, *size, int(message.is_bigendian))
-    if trouble:
-        raise ImageError(f'unknown image encoding {encoding!r}; {trouble}')
+    problem = cv_bridge_problem(encoding, *size, int(message.is_bigendian))
+    if problem:
+        raise ImageError(f'unknown image encoding {encoding!r}; {problem}')
     from cv_bridge import CvBridge
 
     try:
-        picture = CvBridge().imgmsg_to_cv2(message, 'bgr8')
-    except Exception as error:  # cv_bridge has its own types, and OpenCV's pass through
+        image = CvBridge().imgmsg_to_cv2(message, 'bgr8')
+    except Exception as error:  # cv_bridge raises its own types and lets OpenCV's pass
         raise ImageError(f'cv_bridge cannot convert encoding {encoding!r}: {error}') from error
-    return Pixels(picture, 'bgr')
+    return Pixels(image, 'bgr')

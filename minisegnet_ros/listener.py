@@ -1,50 +1,34 @@
-"""A thread that waits for messages of some subscriptions, past rclpy's executor.
-
-The executor gathers all entities of a node anew for each message, services and timers included, several times over,
-and hands the message from thread to thread. At 30 images per second the node took 14 ms of CPU time for each image
-that way, and takes 3 ms with a thread that has a wait set of its own (docs/node.md). Events of the subscriptions are
-waited for here too: with Fast DDS, whoever waits for an event of a subscription is woken by each of its messages.
-"""
+"""The thread that receives messages of some subscriptions, bypassing rclpy's executor."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import Any
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.exceptions import InvalidHandle
-from rclpy.guard_condition import GuardCondition
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
-from rclpy.subscription import Subscription
 
-from minisegnet_ros.throttle import ThrottledLog
+from minisegnet_ros.diagnostics import ThrottledLog
+from minisegnet_ros.rclpy_compat import Receivers, SubscriptionWaiter
 
-Receivers = Mapping[Subscription, Callable[[Subscription], None]]
-
-PATIENCE = 500_000_000
-"""Nanoseconds after which the thread looks whether ROS is still there."""
+CONTEXT_CHECK_PERIOD = 0.5
+"""Seconds after which the thread checks whether the context was shut down."""
 
 
-class OwnThread(MutuallyExclusiveCallbackGroup):
-    """A callback group whose members the executor leaves alone: subscriptions and their events."""
+def never_called(*_: object) -> None:
+    """Serve as the callback of a subscription whose messages a Listener takes.
 
-    def can_execute(self, entity: Any) -> bool:
-        return False
-
-
-def unexpected(*_: object) -> None:
-    """Callback of subscriptions that a Listener takes from."""
-    raise AssertionError('the executor has no part in this subscription')
+    Raises:
+        AssertionError: always; an executor took a message.
+    """
+    raise AssertionError('an executor took a message of a subscription that bypasses it')
 
 
 class Listener:
-    """Listens from :meth:`listen` until :meth:`close`.
+    """Receives from construction until :meth:`close`.
 
     Args:
-        node: for its context and logger.
+        node: its context and logger are used.
     """
 
     def __init__(self, node: Node) -> None:
@@ -52,72 +36,50 @@ class Listener:
         self._log = ThrottledLog(node)
         self._receivers: Receivers = {}
         self._closed = False
-        self._wake = GuardCondition(None, None, node.context)
+        self._waiter = SubscriptionWaiter(node.context)
         self._thread = threading.Thread(target=self._run, name='listener', daemon=True)
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     def listen(self, receivers: Receivers) -> None:
-        """Listens to these subscriptions from now on, of the group :class:`OwnThread`, and to no others.
+        """Replace the subscriptions that are received from.
 
         Args:
-            receivers: for each subscription what is called when it may have messages; one call at a time, and so
-                with the callbacks of its events.
+            receivers: for each subscription of a group :class:`OutsideExecutor`, the function to be called when it may
+                have messages. Calls are made one at a time, and so are the callbacks of the subscriptions' events.
         """
         self._receivers = dict(receivers)
-        self._wake.trigger()
+        self._waiter.wake()
 
     def close(self) -> None:
-        """Stops, after the call in work; waits for it."""
+        """Stop after the current call and wait for the thread."""
         self._closed = True
-        self._wake.trigger()
+        self._waiter.wake()
         self._thread.join()
-        self._wake.destroy()
+        self._waiter.close()
 
     def _run(self) -> None:
         try:
             while not self._closed and self._node.context.ok():
-                self._listen_to(self._receivers)
+                self._receive_from(self._receivers)
         except Exception:
-            if self._node.context.ok():  # else Ctrl-C took away what we wait for
+            if self._node.context.ok():  # otherwise Ctrl-C shut the context down during a wait
                 raise
 
-    def _listen_to(self, receivers: Receivers) -> None:
-        """Waits and receives until there are other receivers."""
-        context = self._node.context
-        with ExitStack() as held:
-            alive = [subscription for subscription in receivers if _entered(held, subscription.handle)]
-            events = [event for one in alive for event in one.event_handlers if _entered(held, event)]
-            held.enter_context(self._wake.handle)
-            held.enter_context(context.handle)
-            wait_set = rclpy_implementation.WaitSet(len(alive), 1, 0, 0, 0, len(events), context.handle)
-            while receivers is self._receivers and not self._closed and context.ok():
-                wait_set.clear_entities()
-                wait_set.add_guard_condition(self._wake.handle)
-                for subscription in alive:
-                    wait_set.add_subscription(subscription.handle)
-                for event in events:
-                    event.add_to_wait_set(wait_set)
-                wait_set.wait(PATIENCE)
-                ready = wait_set.get_ready_entities('subscription')
-                for subscription in alive:
-                    if subscription.handle.pointer in ready:
-                        self._call(receivers[subscription], subscription)
-                for event in events:
-                    if event.is_ready(wait_set) and (happened := event.take_data()) is not None:
-                        self._call(event.callback, happened)
+    def _receive_from(self, receivers: Receivers) -> None:
+        """Receive until the receivers are replaced."""
+        with self._waiter.watching(receivers) as wait:
+            while receivers is self._receivers and not self._closed and self._node.context.ok():
+                for function, argument in wait(CONTEXT_CHECK_PERIOD):
+                    self._call(function, argument)
 
-    def _call(self, receiver: Callable[[Any], object], what: Any) -> None:
+    def _call(self, function: Callable[[Any], object], argument: Any) -> None:
         try:
-            receiver(what)
-        except Exception as error:  # one message must not end all
+            function(argument)
+        except Exception as error:  # one bad message must not end the thread
             if self._node.context.ok():
-                self._log.error('failure', f'could not take a message: {type(error).__name__}: {error}')
-
-
-def _entered(held: ExitStack, handle: Any) -> bool:
-    """Takes hold of a handle, so that it outlives its destruction elsewhere; False: it was destroyed before."""
-    try:
-        held.enter_context(handle)
-    except InvalidHandle:
-        return False
-    return True
+                self._log.error('receive', f'cannot receive a message: {type(error).__name__}: {error}')

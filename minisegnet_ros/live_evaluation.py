@@ -1,76 +1,74 @@
-"""The live half of `evaluate-bag`: a bag goes to the real node over DDS, what comes back is scored as offline."""
+"""Live evaluation for `evaluate-bag`: play a bag to the node over DDS and score its answers as offline predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
-from typing import Any
+from dataclasses import asdict, replace
 
 import numpy as np
-from tqdm import tqdm
 
 from minisegnet_core.ball import Ball
-from minisegnet_core.commands.evaluation_options import DoAll
 from minisegnet_core.errors import ConfigurationError, MinisegnetError
 from minisegnet_core.evaluation.job import (
-    BagWork,
-    Done,
-    Settings,
-    Work,
-    do,
-    evaluate_work,
+    BagJob,
+    Job,
+    JobResult,
+    Runner,
+    evaluate_job,
     model_facts,
-    name_of,
+    run_job,
     segmenter_for,
 )
-from minisegnet_core.evaluation.scoring.frames import FrameScore, Prediction, TruthFrame
-from minisegnet_core.evaluation.scoring.pipeline import SourceResult
+from minisegnet_core.evaluation.scoring.frames import FrameScore, Prediction
+from minisegnet_core.evaluation.scoring.pipeline import Predict, Progress, SourceResult
 from minisegnet_core.evaluation.sources.bags import BagSource, ReadableBag
-from minisegnet_core.evaluation.sources.problems import Problems
+from minisegnet_core.evaluation.sources.source import SourceFrame
+from minisegnet_core.inference.segmenter import SegmenterConfig
 from minisegnet_ros.parameters import PARAMETERS
 from minisegnet_ros.replay import Recording, ReplayInterrupted, replay, started_node
 
 UNKNOWN_CONFIDENCE = 0.0
-"""The node's ball message holds no confidence."""
+"""Confidence of the node's balls; its ball message has no field for it."""
 
 BALL_TOLERANCE = 1e-6
-"""Pixels by which a ball may differ live and offline: the message holds all digits."""
+"""Pixels by which a ball may differ between live and offline; the message holds all digits."""
 
 
-def live(rate: float, total: int, check: bool) -> DoAll:
-    """Plays bags one after the other, each to a node of its own.
+def live_runner(rate: float, check: bool) -> Runner:
+    """Return a function that plays bags one after the other, each to a node of its own.
 
     Args:
-        rate: 1: as recorded. total: images of all bags. check: evaluate offline too, and tell where the two differ.
+        rate: playback speed; 1 is as recorded.
+        check: also evaluate offline, and count the frames where the two differ.
     """
 
-    def run(works: Sequence[Work], settings: Settings) -> list[Done]:
-        done = []
-        with tqdm(total=total, desc='live', unit='frame') as bar:
-            for work in works:
-                assert isinstance(work, BagWork), 'only bags are played'
-                done.append(_play(work, settings, rate, bar.update))
-                if done[-1].result.interrupted:
-                    return done
+    def run(jobs: Sequence[Job], config: SegmenterConfig, progress: Progress) -> list[JobResult]:
+        results: list[JobResult] = []
+        for job in jobs:
+            assert isinstance(job, BagJob), 'only bags are played'
+            results.append(_play(job, config, rate, progress))
+            if results[-1].result.interrupted:
+                return results
         if check:
-            for work, part in zip(works, done, strict=True):
-                if not part.failure:
-                    _check(part, do(work_without_files(work), settings))
-        return done
+            for job, live in zip(jobs, results, strict=True):
+                if not live.failure:
+                    without_files = replace(job, outputs=replace(job.outputs, overlay=None, results=None))
+                    _check(live, run_job(without_files, config))
+        return results
 
     return run
 
 
-def work_without_files(work: Work) -> Work:
-    """The same part, of which nothing is written."""
-    return replace(work, wanted=replace(work.wanted, overlay=None, results=None))
+def node_parameters(config: SegmenterConfig, compressed: bool, frame: SourceFrame | None) -> dict[str, object]:
+    """Return the node's parameters that mean the same as a configuration.
 
-
-def node_parameters(settings: Settings, compressed: bool, image: TruthFrame | None) -> dict[str, object]:
-    """The node's parameters that mean the same as these settings."""
-    values = dict(settings)
-    size = '' if image is None else f'{image.image.shape[1]}x{image.image.shape[0]}'
+    Args:
+        compressed: whether the images are compressed.
+        frame: first frame, whose size the node should expect; None if there is none.
+    """
+    values = asdict(config)
+    size = '' if frame is None else f'{frame.image.shape[1]}x{frame.image.shape[0]}'
     return {
         **{p.name: values[p.name] for p in PARAMETERS if p.name in values},
         'expected_size': size,
@@ -80,39 +78,40 @@ def node_parameters(settings: Settings, compressed: bool, image: TruthFrame | No
     }
 
 
-def _play(work: BagWork, settings: Settings, rate: float, progress: Any) -> Done:
-    segmenter = segmenter_for(settings)  # gives classes and facts, and the file that the node shall load too
-    chosen = dict(settings) | {'model': str(segmenter.model_path.resolve()), 'engine': segmenter.engine}
+def _play(job: BagJob, config: SegmenterConfig, rate: float, progress: Progress) -> JobResult:
+    segmenter = segmenter_for(config)  # for its classes and facts, and so that the node loads the same file and engine
+    chosen = replace(config, model=str(segmenter.model_path.resolve()), engine=segmenter.engine)
     try:
-        with ReadableBag(work.part.path) as bag:
-            source = BagSource(bag, work.part, work.question, segmenter.classes)
-            with closing(iter(source)) as frames:
+        with ReadableBag(job.part.path) as bag:
+            with closing(iter(BagSource(bag, job.part, job.selection, segmenter.classes))) as frames:
                 first = next(frames, None)
-            source = BagSource(bag, work.part, work.question, segmenter.classes)
-            parameters = node_parameters(tuple(chosen.items()), source.images.compressed, first)
-            with started_node(parameters) as node:
+            source = BagSource(bag, job.part, job.selection, segmenter.classes)
+            with started_node(node_parameters(chosen, source.images.compressed, first)) as node:
                 try:
                     recording = replay(source.images, node, rate=rate, progress=progress)
                 except ReplayInterrupted as interrupted:
                     recording = interrupted.recording
-            done = evaluate_work(work, segmenter.classes, answers_of(recording), bag=(bag, source))
+            played = evaluate_job(job, source, segmenter.classes, answers_of(recording))
     except ConfigurationError:
         raise
     except MinisegnetError as error:
-        return Done(SourceResult(name_of(work), [], Problems()), [], str(error))
-    done.facts = model_facts(segmenter) | {'replay': f'live, x{rate:g}', 'node': dict(recording.facts)}
-    answered = any(score.answered for score in done.result.scores)
-    if done.result.scores and not answered and not done.result.interrupted:
-        done.failure = f'the node answered none of {len(done.result.scores)} images of {work.part.path}'
-    return done
+        return JobResult(SourceResult(job.name), failure=str(error))
+    played.facts = model_facts(segmenter) | {'replay': f'live, x{rate:g}', 'node': dict(recording.facts)}
+    answered = any(score.answered for score in played.result.scores)
+    if played.result.scores and not answered and not played.result.interrupted:
+        played.failure = f'the node answered none of {len(played.result.scores)} images of {job.part.path}'
+    return played
 
 
-def answers_of(recording: Recording) -> Any:
-    """A prediction of each frame: what came back for it, None where nothing did. Ends where a replay was ended."""
+def answers_of(recording: Recording) -> Predict:
+    """Return a function that predicts a frame as the node did, or None if the node did not answer.
+
+    It raises KeyboardInterrupt for the first frame after an interrupted replay.
+    """
     by_index = {played.index: played for played in recording.frames}
     last = max(by_index, default=-1)
 
-    def answer(frame: TruthFrame) -> Prediction | None:
+    def answer(frame: SourceFrame) -> Prediction | None:
         if frame.index > last:
             raise KeyboardInterrupt
         played = by_index.get(frame.index)
@@ -124,20 +123,20 @@ def answers_of(recording: Recording) -> Any:
     return answer
 
 
-def _check(played: Done, alone: Done) -> None:
-    """Notes in the live part's problems and facts on how many frames offline says the same."""
-    offline = {score.index: score for score in alone.result.scores}
-    both = [(s, offline[s.index]) for s in played.result.scores if s.answered and s.index in offline]
-    different = [live_score.name for live_score, other in both if not same(live_score, other)]
+def _check(live: JobResult, offline: JobResult) -> None:
+    """Count in the live result the frames that offline evaluation answers equally and differently."""
+    offline_scores = {score.index: score for score in offline.result.scores}
+    both = [(s, offline_scores[s.index]) for s in live.result.scores if s.answered and s.index in offline_scores]
+    different = [score.name for score, other in both if not same(score, other)]
     for name in different:
-        played.result.problems.add('live_differs', 'frame that live and offline answer differently', name)
-    told = played.facts.setdefault('live_check', {'frames': 0, 'equal': 0})
-    told['frames'] += len(both)
-    told['equal'] += len(both) - len(different)
+        live.result.problems.add('live_differs', 'frame has different live and offline answers', name)
+    check = live.facts.setdefault('live_check', {'frames': 0, 'equal': 0})
+    check['frames'] += len(both)
+    check['equal'] += len(both) - len(different)
 
 
 def same(first: FrameScore, second: FrameScore) -> bool:
-    """Whether two answers to a frame agree: every label pixel, and the ball."""
+    """Return whether two answers to a frame agree in every label pixel and in the ball."""
     if not np.array_equal(first.label_image(), second.label_image()):
         return False
     if first.ball is None or second.ball is None:

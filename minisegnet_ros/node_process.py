@@ -1,4 +1,4 @@
-"""The node as its own process, as a robot runs it: started with remappings and parameters, watched, stopped."""
+"""The node in a process of its own, as on a robot: started with remappings and parameters, watched, stopped."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ TAIL = 8
 
 
 class NodeError(MinisegnetError):
-    """The node did not start, died, or answered nothing."""
+    """The node did not start, ended, or answered nothing."""
 
 
 class NodeProcess:
-    """Starts the node and collects its log.
+    """Starts the node and collects its log; a context manager that stops it.
 
     Args:
         domain: ROS domain.
-        remaps: names of ours by names of the node's: ``{'image': '/camera/image_raw'}``.
-        parameters: values by name; an empty text is left out, as it means the default.
+        remaps: topic names by the node's own names, such as ``{'image': '/camera/image_raw'}``.
+        parameters: values by name; an empty string is left out, because it means the default.
     """
 
     def __init__(self, domain: int, remaps: Mapping[str, str], parameters: Mapping[str, object]) -> None:
@@ -45,7 +45,7 @@ class NodeProcess:
             stderr=subprocess.STDOUT,
             text=True,
             errors='replace',
-            start_new_session=True,  # Ctrl-C reaches us alone, and we stop the node in good order
+            start_new_session=True,  # Ctrl-C reaches this process only, which then stops the node
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -56,25 +56,19 @@ class NodeProcess:
             self._log.append(line.rstrip())
 
     @property
-    def log(self) -> list[str]:
-        """The last lines of its log."""
-        return list(self._log)
+    def log_tail(self) -> str:
+        """The last lines of the node's log, indented."""
+        return '\n  '.join(list(self._log)[-TAIL:]) or '(nothing)'
 
     def check(self) -> None:
-        """Raises NodeError with its last words if it died or could not configure itself."""
+        """Raise NodeError, with the last lines of the log, if the node ended."""
         code = self._process.poll()
         if code is not None:
             self._reader.join(timeout=2)
-            raise NodeError(f'the node ended with exit code {code}; it said last:\n  {self._tail()}')
-        failure = next((line for line in self.log if 'cannot configure' in line), None)
-        if failure:
-            raise NodeError(f'the node cannot start: {failure.partition("cannot configure: ")[2]}')
-
-    def _tail(self) -> str:
-        return '\n  '.join(self.log[-TAIL:]) or '(nothing)'
+            raise NodeError(f'the node ended with exit code {code}; the end of its log:\n  {self.log_tail}')
 
     def stop(self) -> int:
-        """Ends it in good order, by force after 10 s; its exit code."""
+        """Stop the node with SIGINT, or kill it after 10 s; return its exit code."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
             try:
@@ -95,5 +89,5 @@ class NodeProcess:
 
 
 def _quoted(text: str) -> str:
-    """Text as YAML text, so that a model called `1` or `a: b` stays one."""
+    """Return a text as YAML text, so that a model named `1` or `a: b` stays a text."""
     return "'" + text.replace("'", "''") + "'"

@@ -1,7 +1,7 @@
-"""Plays a bag to the node over the middleware, at the bag's own rate, and records what comes back.
+"""Plays a bag to the node over the middleware, at the bag's own rate, and records the answers.
 
-Used by the demo and by live evaluation. Latency is what a robot would feel: from the publication of an image to the
-arrival of its labels, transport both ways included.
+Used by the demo and by live evaluation. Latency is what a robot would see: from the publication of an image to the
+arrival of its labels, with the transport in both directions.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import array
 import os
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PointStamped
 from numpy.typing import NDArray
 from rclpy.executors import SingleThreadedExecutor
@@ -26,35 +26,41 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from minisegnet_core.frames.bag import BagImage, BagImages
+from minisegnet_ros import diagnostics
 from minisegnet_ros.conversions import NANOSECONDS, stamp_nanoseconds
 from minisegnet_ros.environment import free_domain, large_images_environment
 from minisegnet_ros.node_process import NodeError, NodeProcess
 
-TOPIC = '/minisegnet_replay/image'
+IMAGE_TOPIC = '/minisegnet_replay/image'
 NODE = '/segment'
 
-LONGEST_GAP = 2.0
-"""Seconds; pauses of the recording are shortened to this."""
+MAXIMUM_PAUSE = 2.0
+"""Seconds to which longer pauses of the recording are shortened."""
 
 ASSUMED_PERIOD = 0.1
-"""Seconds between images of a bag that holds no times at all."""
+"""Seconds between images of a bag without times."""
 
 START_TIMEOUT = 180.0
-"""Seconds to wait for the node; loading a model on a small computer takes its time."""
+"""Seconds to wait for the node; a small computer takes long to load a model."""
 
 SETTLE = 0.5
-"""Seconds from when both sides are seen to be connected until the first image: the far side may know a little later."""
+"""Seconds between discovery and the first image: the other side may complete discovery a little later."""
 
-LAST_ANSWER = 5.0
-"""Seconds without an answer after the last image until the rest counts as dropped."""
+ANSWER_TIMEOUT = 5.0
+"""Seconds without an answer after the last image until the missing ones count as dropped."""
 
 
 @dataclass
 class Played:
-    """One image that was played, and what came back.
+    """One image that was played, and its answer.
 
-    index: in the bag; stamp: ns; labels: (h, w) uint8 ids or None; latency: s or None; ball: x, y, radius in pixels of
-    the image, or None.
+    Attributes:
+        index: index of the image in the bag.
+        stamp: its stamp in nanoseconds.
+        sent: time of its publication in seconds, monotonic.
+        labels: (h, w) uint8 ids, or None without an answer.
+        latency: seconds, or None without an answer.
+        ball: x, y, radius in pixels of the image, or None.
     """
 
     index: int
@@ -67,7 +73,13 @@ class Played:
 
 @dataclass
 class Recording:
-    """All that was played; facts: what the node's diagnostics say, such as engine and model hash."""
+    """All images that were played, with their answers.
+
+    Attributes:
+        frames: in the order in which they were played.
+        facts: values of the node's diagnostics, such as engine and model hash.
+        duration: seconds.
+    """
 
     frames: list[Played] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
@@ -75,11 +87,16 @@ class Recording:
 
     @property
     def answered(self) -> list[Played]:
+        """The images that were answered."""
         return [frame for frame in self.frames if frame.labels is not None]
 
 
 class ReplayInterrupted(KeyboardInterrupt):
-    """Ctrl-C during a replay; recording: what was played and came back until then."""
+    """Ctrl-C during a replay.
+
+    Attributes:
+        recording: what was played and answered before.
+    """
 
     def __init__(self, recording: Recording) -> None:
         super().__init__()
@@ -87,36 +104,44 @@ class ReplayInterrupted(KeyboardInterrupt):
 
 
 class Replay(Node):
-    """Plays and records; one per run."""
+    """Publishes images and records answers; one per run.
+
+    Attributes:
+        recording: all images played so far.
+        last_answer: time of the last answer in seconds, monotonic.
+        configuration_error: reason why the node could not configure itself, from its diagnostics; otherwise empty.
+    """
 
     def __init__(self, compressed: bool) -> None:
         super().__init__('minisegnet_replay')
         self.recording = Recording()
-        # Equal stamps are legal in a bag: answers go to the images of a stamp in the order they were sent.
+        self.last_answer = time.monotonic()
+        self.configuration_error = ''
+        # A bag may repeat a stamp: answers are assigned to the images of a stamp in the order of their publication.
         self._waiting: dict[int, deque[Played]] = defaultdict(deque)
         self._without_ball: dict[int, deque[Played]] = defaultdict(deque)
         self._early_balls: dict[int, deque[tuple[float, float, float]]] = defaultdict(deque)
-        self.last_answer = time.monotonic()
         kind, suffix = (CompressedImage, '/compressed') if compressed else (Image, '')
         reliable = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
-        self._publisher = self.create_publisher(kind, TOPIC + suffix, reliable)
-        # Small messages in deep queues: the recorder must not be the one that loses any.
+        self._publisher = self.create_publisher(kind, IMAGE_TOPIC + suffix, reliable)
+        # Small messages in deep queues, so that the recorder itself loses none.
         deep = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
-        self.create_subscription(Image, f'{NODE}/label_image', self._record_labels, deep)
-        self.create_subscription(PointStamped, f'{NODE}/ball', self._record_ball, deep)
-        self.create_subscription(DiagnosticArray, '/diagnostics', self._record_facts, deep)
+        self.create_subscription(Image, f'{NODE}/label_image', self.record_labels, deep)
+        self.create_subscription(PointStamped, f'{NODE}/ball', self.record_ball, deep)
+        self.create_subscription(DiagnosticArray, diagnostics.TOPIC, self.record_diagnostics, deep)
 
     @property
     def connected(self) -> bool:
-        """Whether the node listens to our images and its labels have a way to us."""
+        """Whether the node subscribes to the images and its labels are published."""
         return self._publisher.get_subscription_count() > 0 and self.count_publishers(f'{NODE}/label_image') > 0
 
     @property
     def complete(self) -> bool:
+        """Whether all images were answered."""
         return not any(self._waiting.values())
 
     def play(self, index: int, image: BagImage) -> None:
-        """Publishes one image with its own stamp and frame."""
+        """Publish one image with its own stamp and frame."""
         message = CompressedImage() if image.compressed else Image()
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(image.stamp, NANOSECONDS)
         message.header.frame_id = image.frame_id
@@ -131,7 +156,8 @@ class Replay(Node):
         self._waiting[image.stamp].append(frame)
         self._publisher.publish(message)
 
-    def _record_labels(self, message: Image) -> None:
+    def record_labels(self, message: Image) -> None:
+        """Assign labels to the oldest unanswered image of their stamp; ignore others."""
         stamp = stamp_nanoseconds(message.header)
         if not self._waiting[stamp]:
             return
@@ -144,28 +170,30 @@ class Replay(Node):
         else:
             self._without_ball[stamp].append(frame)
 
-    def _record_ball(self, message: PointStamped) -> None:
+    def record_ball(self, message: PointStamped) -> None:
+        """Assign a ball to the image of its stamp; it may arrive before or after the labels."""
         stamp = stamp_nanoseconds(message.header)
         ball = (message.point.x, message.point.y, message.point.z)
-        # The two topics of one frame may arrive in either order.
         if self._without_ball[stamp]:
             self._without_ball[stamp].popleft().ball = ball
         else:
             self._early_balls[stamp].append(ball)
 
-    def _record_facts(self, message: DiagnosticArray) -> None:
+    def record_diagnostics(self, message: DiagnosticArray) -> None:
+        """Keep the values of the node's status, and its message if the level is ERROR: it could not configure."""
         for status in message.status:
-            if status.name == f'{NODE.strip("/")}: segmentation':
+            if status.name == diagnostics.status_name(NODE):
                 self.recording.facts.update({pair.key: pair.value for pair in status.values})
+                self.configuration_error = status.message if status.level == DiagnosticStatus.ERROR else ''
 
 
 @contextmanager
-def started_node(parameters: dict[str, object]) -> Iterator[NodeProcess]:
-    """A node process and, in this one, rclpy, alone together in a free domain of this host."""
+def started_node(parameters: Mapping[str, object]) -> Iterator[NodeProcess]:
+    """Start a node for a replay, and rclpy in this process, together in a free domain that only this host sees."""
     domain = free_domain()
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    with NodeProcess(domain, {'image': TOPIC}, parameters) as node:
-        # After the node's start: the profile serves who publishes the images, and that is this process.
+    with NodeProcess(domain, {'image': IMAGE_TOPIC}, parameters) as node:
+        # After the start of the node: the profile is for the process that publishes images, which is this one.
         os.environ.update(large_images_environment())
         rclpy.init(args=[], domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
         try:
@@ -177,16 +205,16 @@ def started_node(parameters: dict[str, object]) -> Iterator[NodeProcess]:
 def replay(
     bag: BagImages, node: NodeProcess, *, rate: float = 1.0, progress: Callable[[int], object] = lambda _: None
 ) -> Recording:
-    """Plays a bag to a node that is starting or running; rclpy must be initialised in the node's domain.
+    """Play a bag to a node that is starting or running; rclpy must be initialised in the node's domain.
 
     Args:
-        bag: what to play.
-        node: who answers; started with ``image`` remapped to :data:`TOPIC`.
-        rate: 1: as recorded, 2: twice as fast.
+        bag: images to play.
+        node: from :func:`started_node`.
+        rate: playback speed: 1 as recorded, 2 twice as fast.
         progress: called with 1 after each image.
 
     Raises:
-        NodeError: the node died, could not start, or did not connect; the text quotes its log.
+        NodeError: the node ended, could not configure itself, or did not connect; the message says why.
         ReplayInterrupted: Ctrl-C.
     """
     player = Replay(bag.compressed)
@@ -198,28 +226,25 @@ def replay(
         while (left := deadline - time.monotonic()) > 0 and rclpy.ok():
             executor.spin_once(timeout_sec=min(left, 0.2))
             node.check()
+            if player.configuration_error:
+                raise NodeError(f'the node cannot start: {player.configuration_error}')
 
     try:
-        deadline = time.monotonic() + START_TIMEOUT
-        while not player.connected:
-            spin(0.05)
-            if time.monotonic() > deadline:
-                raise NodeError(f'the node did not connect within {START_TIMEOUT:.0f} s; its log:\n  ' + _text(node))
-        spin(SETTLE)
+        _wait_until_connected(player, node, spin)
         started = due = time.monotonic()
         previous: BagImage | None = None
         for index, image in enumerate(bag.messages()):
             if previous is not None:
                 due += pause(previous, image) / rate
             spin(due - time.monotonic())
-            due = max(due, time.monotonic() - LONGEST_GAP)  # a computer that was asleep does not rush to catch up
+            due = max(due, time.monotonic() - MAXIMUM_PAUSE)  # after a suspend, images are not played in a burst
             player.play(index, image)
             progress(1)
             previous = image
         player.last_answer = time.monotonic()
-        while not player.complete and time.monotonic() - player.last_answer < LAST_ANSWER:
+        while not player.complete and time.monotonic() - player.last_answer < ANSWER_TIMEOUT:
             spin(0.05)
-        # Balls and the diagnostics of the last frames follow their labels.
+        # Balls and diagnostics of the last images follow their labels.
         spin(1.2 if not player.recording.facts else 0.2)
         player.recording.duration = time.monotonic() - started
         return player.recording
@@ -230,13 +255,20 @@ def replay(
         player.destroy_node()
 
 
-def _text(node: NodeProcess) -> str:
-    return '\n  '.join(node.log[-5:]) or '(nothing)'
+def _wait_until_connected(player: Replay, node: NodeProcess, spin: Callable[[float], None]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while not player.connected:
+        spin(0.05)
+        if time.monotonic() > deadline:
+            raise NodeError(
+                f'the node did not connect within {START_TIMEOUT:.0f} s; the end of its log:\n  {node.log_tail}'
+            )
+    spin(SETTLE)
 
 
 def pause(previous: BagImage, image: BagImage) -> float:
-    """Seconds between two images of a bag: as received, else by their stamps, else assumed."""
+    """Return the seconds between two images of a bag: by reception, else by their stamps, else an assumed period."""
     for earlier, later in ((previous.received, image.received), (previous.stamp, image.stamp)):
         if later > earlier:
-            return min((later - earlier) / NANOSECONDS, LONGEST_GAP)
+            return min((later - earlier) / NANOSECONDS, MAXIMUM_PAUSE)
     return ASSUMED_PERIOD

@@ -1,0 +1,1 @@
+"""Measurement of engines, precisions and sizes on this machine."""

@@ -1,4 +1,4 @@
-"""The machine a benchmark ran on: what it is, what is installed, and how much it multiplies at best."""
+"""The machine on which a benchmark runs, its peak arithmetic rate, and the operations that the network needs."""
 
 from __future__ import annotations
 
@@ -6,30 +6,37 @@ import datetime
 import os
 import platform
 import time
+from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
 from minisegnet_core.inference.engines.base import Precision
-from minisegnet_core.inference.engines.openvino_runtime import import_openvino, openvino_core
 from minisegnet_core.processor import processor
 
 PACKAGES = ('openvino', 'onnxruntime', 'onnxruntime-gpu', 'torch', 'numpy')
 ISA_VARIABLE = 'ONEDNN_MAX_CPU_ISA'
-"""Environment variable with which oneDNN, and so OpenVINO and PyTorch, keep to older instructions."""
+"""Environment variable that limits the instructions of oneDNN, and so of OpenVINO and PyTorch."""
 
 SIDE = 2048
-"""Rows and columns of the matrices whose product gives the peak: large enough to be limited by arithmetic alone."""
+"""Rows and columns of the matrix product that measures the peak; large enough for arithmetic to be the only limit."""
+
 CHANNELS, PLANE = 512, 32
-"""Of the 3x3 convolution that gives the peak where it is faster: a CPU without int8 dot products does int8 convolutions
-twice as fast as products."""
+"""Channels and side of the 3x3 convolution that measures the peak if it is faster than the product. A CPU without int8
+dot products computes int8 convolutions twice as fast as products."""
 
 RUNS = 5
+"""Runs of a layer; the fastest counts."""
 
 
 def describe_machine(threads: int) -> dict[str, Any]:
-    """What a table of times must say beside it; memory in GB."""
+    """Return the facts that a table of times depends on: CPU, instructions, memory in GB, versions, date.
+
+    Args:
+        threads: CPU threads of the measurements.
+    """
     cpu = processor()
     versions = {}
     for package in PACKAGES:
@@ -53,14 +60,17 @@ def describe_machine(threads: int) -> dict[str, Any]:
 
 
 def peak_gflops(threads: int, side: int = SIDE) -> dict[Precision, float]:
-    """Best rate in each precision that this machine has, of a large matrix product or a large convolution, whichever is
-    faster; 1e9 operations per second.
+    """Measure the peak rate of this CPU in each native precision, in 1e9 operations per second.
 
-    Measured with OpenVINO's kernels where it is installed; without it, float32 alone with NumPy's product (which keeps
-    to its own number of threads).
+    The peak is the rate of a large matrix product or of a large convolution, whichever is higher. It is measured with
+    OpenVINO. Without OpenVINO, only float32 is measured, with NumPy's product, which chooses its own number of threads.
+
+    Args:
+        threads: CPU threads.
+        side: rows and columns of the matrices.
     """
     try:
-        import_openvino()
+        import_module('minisegnet_core.inference.engines.openvino')
     except ImportError:
         left = np.random.default_rng(0).random((side, side), np.float32)
         seconds = min(_seconds(lambda: left @ left) for _ in range(RUNS))
@@ -71,20 +81,28 @@ def peak_gflops(threads: int, side: int = SIDE) -> dict[Precision, float]:
     product = 2 * side**3 / 1e9, [side, side], [side, side]
     convolution = 18 * (CHANNELS * PLANE) ** 2 / 1e9, [1, CHANNELS, PLANE, PLANE], [CHANNELS, CHANNELS, 3, 3]
     return {
-        precision: max(_openvino_rate(precision, threads, *layer) for layer in (product, convolution))
+        precision: max(layer_gflops(precision, threads, *layer) for layer in (product, convolution))
         for precision in precisions
     }
 
 
-def _openvino_rate(precision: Precision, threads: int, gflop: float, shape: list[int], weights: list[int]) -> float:
-    """Rate of one layer: a product where ``shape`` has two axes, else a convolution."""
-    import openvino as ov
-    from openvino import opset13 as op
+def layer_gflops(precision: Precision, threads: int, gflop: float, shape: list[int], weights: list[int]) -> float:
+    """Measure the rate of one layer with OpenVINO, in 1e9 operations per second.
+
+    Args:
+        gflop: operations of the layer, in 1e9.
+        shape: shape of the input; two axes mean a matrix product, four a 3x3 convolution.
+        weights: shape of the weights.
+    """
+    from minisegnet_core.inference.engines.openvino import openvino_core  # loads OpenVINO without its converter
+
+    import openvino as ov  # isort: skip
+    from openvino import opset13 as op  # isort: skip
 
     random = np.random.default_rng(0)
     left = op.parameter(shape, np.float32)
     if precision == 'int8':
-        # As OpenVINO's quantized models are: activations with 256 levels, weights in int8 with a scale.
+        # OpenVINO's form of a quantized layer: activations of 256 levels, int8 weights with a scale.
         low, high = op.constant(np.float32(0)), op.constant(np.float32(1))
         activations = op.fake_quantize(left, low, high, low, high, 256)
         whole = op.constant(random.integers(-64, 64, weights).astype(np.int8))
@@ -104,32 +122,35 @@ def _openvino_rate(precision: Precision, threads: int, gflop: float, shape: list
     return gflop / min(_seconds(request.infer) for _ in range(RUNS))
 
 
-def _seconds(call: Any) -> float:
+def _seconds(call: Callable[[], object]) -> float:
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
 
 
 def network_gflop(width: int, height: int, classes: int = 4, width_mult: float = 1.0) -> float:
-    """1e9 operations of one image of this size, a multiplication and an addition counting two; convolutions only.
+    """Return the operations of the network's convolutions for one image, in 1e9.
+
+    A multiplication with its addition counts as two operations.
 
     Args:
-        width, height: of the image that the network sees, pixels.
-        width_mult: of :class:`~minisegnet_core.model.MiniSegNet`, whose rounding of channels is left out.
+        width, height: size of the image that the network receives, in pixels.
+        classes: number of classes.
+        width_mult: width multiplier of :class:`~minisegnet_core.model.MiniSegNet`; its rounding of channels is ignored.
     """
 
-    def reduced(stride: int) -> int:
+    def positions(stride: int) -> int:
         return -(-width // stride) * -(-height // stride)
 
-    total = 4 * 9 * 64 * 64 * reduced(4)
+    total = 4 * 9 * 64 * 64 * positions(4)
     for channels, stride in ((128, 8), (256, 16), (512, 32)):
-        total += (9 * channels // 2 * channels + 3 * 9 * channels * channels + channels // 2 * channels) * reduced(
+        total += (9 * channels // 2 * channels + 3 * 9 * channels * channels + channels // 2 * channels) * positions(
             stride
         )
-    for channels, stride in ((512, 32), (256, 16), (256, 8)):  # transposed convolutions, by their inputs
-        total += 9 * channels * 128 * reduced(stride)
+    for channels, stride in ((512, 32), (256, 16), (256, 8)):  # transposed convolutions: input channels and stride
+        total += 9 * channels * 128 * positions(stride)
     for channels, stride in ((256, 16), (128, 8), (64, 4)):  # laterals
-        total += channels * 128 * reduced(stride)
-    # Channels on both sides, so by the square; but of the first layer's and the last one's only on one.
-    ends = 49 * 3 * 64 * reduced(2) + 9 * 256 * classes * reduced(4)
+        total += channels * 128 * positions(stride)
+    # Most layers scale with the square of the width; the first and the last have scaled channels on one side only.
+    ends = 49 * 3 * 64 * positions(2) + 9 * 256 * classes * positions(4)
     return 2 * (total * width_mult**2 + ends * width_mult) / 1e9

@@ -1,4 +1,4 @@
-"""A benchmark's result for people: a table for the terminal and a plot."""
+"""The result of a benchmark for readers: a table for the terminal and a plot."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.files import replaced_atomically
 
 COLUMNS = (
     *('engine', 'precision', 'size', 'p50', 'p95', 'p99', 'CPU', 'over', 'fps'),
@@ -14,8 +15,17 @@ COLUMNS = (
 )
 
 
+COLORS = {'openvino': '#0068b5', 'onnxruntime': '#7a7a7a', 'torch': '#ee4c2c'}
+OTHER_COLOR = '#444444'
+"""Colours of the bars of the plot, by engine."""
+
+
 def table(machine: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
-    """The whole result as text, with a legend."""
+    """Return the result as a text table with a legend.
+
+    Args:
+        machine, rows: ``machine`` and ``results`` of :func:`~minisegnet_core.benchmark.runner.run_benchmark`.
+    """
     lines = [_machine_line(machine), '']
     cells = [COLUMNS, *(_cells(row, machine['peak_gflops']) for row in rows if 'error' not in row)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
@@ -26,13 +36,13 @@ def table(machine: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
     lines += ['', *failed, *([''] if failed else [])]
     references = sorted({str(row['reference']) for row in rows if row.get('reference')})
     lines += [
-        'p50 p95 p99: ms of Segmenter.run; CPU: ms of all cores for it; over: ms of it outside the engine, median;',
-        'fps: with several streams of one thread each; peak: share of the peak of that precision; start: ms from',
-        'starting Python to the first answer; RSS: MB then; agree: share of labels equal to those of '
-        + (' / '.join(references) or 'none'),
+        'p50 p95 p99: ms of Segmenter.run; CPU: ms of all cores; over: median ms outside the engine; fps: frames per',
+        'second of several streams with one thread each; peak: fraction of the peak of that precision; start: ms from',
+        'the start of Python to the first result, RSS: MB at that time; agree: fraction of labels equal to those of',
+        f'{" / ".join(references) or "no reference"}; drop: mean IoU lost against that reference',
     ]
     if any(row.get('emulated') for row in rows):
-        lines.append('*: emulated, this CPU does not multiply in that precision')
+        lines.append('*: emulated, because this CPU does not compute in that precision')
     return '\n'.join(lines)
 
 
@@ -70,8 +80,12 @@ def _or_dash(value: float | None, form: str) -> str:
 
 
 def jitter_lines(jitter: dict[str, dict[str, float]]) -> str:
-    """The lateness of the 500 Hz loop as text."""
-    lines = ['500 Hz loop, microseconds late:']
+    """Return the lateness of the 500 Hz loop as text.
+
+    Args:
+        jitter: result of :func:`~minisegnet_core.benchmark.jitter.measure_jitter`.
+    """
+    lines = ['lateness of a 500 Hz loop in microseconds:']
     for name, values in jitter.items():
         lines.append(
             f'  {name:7} p50 {values["p50_us"]:.0f}  p99 {values["p99_us"]:.0f}  p99.9 {values["p99.9_us"]:.0f}  '
@@ -81,10 +95,15 @@ def jitter_lines(jitter: dict[str, dict[str, float]]) -> str:
 
 
 def plot(machine: dict[str, Any], rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Latency as bars from p50 with a whisker to p99, a panel a size.
+    """Draw the latencies: bars to p50 with whiskers to p99, one panel for each size.
+
+    Args:
+        machine, rows: as for :func:`table`.
+        path: image file to write.
 
     Raises:
-        ConfigurationError: matplotlib is missing.
+        ConfigurationError: matplotlib is not installed.
+        OutputError: the file cannot be written.
     """
     try:
         from matplotlib.figure import Figure
@@ -96,20 +115,20 @@ def plot(machine: dict[str, Any], rows: Sequence[dict[str, Any]], path: Path) ->
     panels = figure.subplots(
         len(sizes), 1, squeeze=False, height_ratios=[sum(r['size'] == size for r in good) + 1 for size in sizes]
     )
-    colors = {'openvino': '#0068b5', 'onnxruntime': '#7a7a7a', 'torch': '#ee4c2c'}
     for axes, size in zip(panels[:, 0], sizes, strict=True):
         own = sorted((row for row in good if row['size'] == size), key=lambda row: -row['latency_ms_p50'])
         names = [f'{row["engine"]} {row["precision"]}' + ('*' if row['emulated'] else '') for row in own]
         times = [row['latency_ms_p50'] for row in own]
         tails = [row['latency_ms_p99'] - row['latency_ms_p50'] for row in own]
-        axes.barh(names, times, color=[colors[row['engine']] for row in own], height=0.6)
+        axes.barh(names, times, color=[COLORS.get(row['engine'], OTHER_COLOR) for row in own], height=0.6)
         axes.errorbar(times, names, xerr=[[0] * len(own), tails], fmt='none', ecolor='black', capsize=3, linewidth=1)
         for name, row, tail in zip(names, own, tails, strict=True):
             text = f' {row["latency_ms_p50"]:.1f} ms'
             axes.text(row['latency_ms_p50'] + tail, name, text, va='center', fontsize=9)
-        axes.set_title(f'{size}: latency, p50 with a whisker to p99', fontsize=10, loc='left')
+        axes.set_title(f'{size}: latency, p50 with whiskers to p99', fontsize=10, loc='left')
         axes.set_xlabel('ms')
         axes.set_xlim(0, max(t + d for t, d in zip(times, tails, strict=True)) * 1.15)
         axes.spines[['top', 'right']].set_visible(False)
     figure.suptitle(f'{machine["cpu"]}, {machine["threads"]} threads, {machine["instructions"]}, {machine["date"]}')
-    figure.savefig(path, dpi=110)
+    with replaced_atomically(path) as temporary:
+        figure.savefig(temporary, dpi=110)

@@ -1,160 +1,174 @@
-"""Measure engines, precisions and sizes side by side on this machine: times, memory, start, agreement.
+"""Measure latency, memory and agreement of engines, precisions and sizes on this machine.
 
     minisegnet benchmark --threads 2 --sizes 640x480,320x240 --json table.json --plot table.png
 
-Every row runs in a fresh process. Without --images it runs on rendered scenes, whose truth gives the IoU too.
+Each case runs in a fresh process. Without --images it runs on rendered scenes, whose ground truth gives the IoU too.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Iterator, Sequence
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-from tqdm import tqdm
-
+from minisegnet_core.benchmark.plan import BenchmarkConfig
 from minisegnet_core.cli import command
-from minisegnet_core.errors import ConfigurationError, ModelError
+from minisegnet_core.commands.parser import CommandParser, choice, integer, number, one_of, path
+from minisegnet_core.commands.progress import progress
+from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.files import defined, write_text_atomically
 from minisegnet_core.geometry import parse_network_size
 from minisegnet_core.inference.engines.base import DEVICES, PRECISIONS, ImageSize
-from minisegnet_core.inference.selection import ENGINE_MODULES, SHIPPED, default_threads, find_model
-from minisegnet_core.resources import models_directory
+from minisegnet_core.inference.engines.registry import ENGINES
 
-if TYPE_CHECKING:
-    from minisegnet_core.benchmark import runner as benchmark
-
-SCENES = 8
-"""Scenes rendered where no images are given, and images taken of --images at most."""
-
+ALL = 'all'
 STANDARD_OUTPUT = '-'
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """The command line of ``benchmark``.
+
+    Attributes:
+        config: what to measure.
+        json: file for the JSON report; None writes none.
+        json_to_stdout: whether to print JSON in place of the table.
+        plot: file for the plot; None draws none.
+    """
+
+    config: BenchmarkConfig
+    json: Path | None
+    json_to_stdout: bool
+    plot: Path | None
+
+
+def make_parser(prog: str) -> CommandParser:
+    """Return the parser of the command."""
+    parser = CommandParser.of(prog, __doc__)
+    parser.add_argument(
+        '--model',
+        action='append',
+        default=[],
+        metavar='FILE',
+        help='model file or name of a shipped model; can be repeated (default: all shipped models)',
+    )
+    parser.add_argument(
+        '--engines', type=words(*ENGINES), default=ALL, metavar='LIST', help=f'all, or some of {",".join(ENGINES)}'
+    )
+    parser.add_argument(
+        '--precisions',
+        type=words(*PRECISIONS),
+        default=ALL,
+        metavar='LIST',
+        help=f'all native ones, or some of {",".join(PRECISIONS)}, emulated if necessary (default: all)',
+    )
+    parser.add_argument(
+        '--sizes', type=sizes, default='640x480', metavar='LIST', help='image sizes, such as 640x480,320x240'
+    )
+    parser.add_argument(
+        '--threads', type=integer(0), default=0, metavar='N', help='CPU threads; 0 uses all cores but one'
+    )
+    parser.add_argument('--device', default='auto', **choice(*DEVICES), help='device of every engine')
+    parser.add_argument(
+        '--duration',
+        type=number(above=0),
+        default=BenchmarkConfig.duration,
+        metavar='SECONDS',
+        help='duration of each measurement',
+    )
+    parser.add_argument(
+        '--streams',
+        type=integer(0),
+        metavar='N',
+        help='engines that run at once to measure throughput; 0 measures none (default: one per thread)',
+    )
+    parser.add_argument(
+        '--images', type=path, metavar='DIR', help='data set or folder of images to run on (default: rendered scenes)'
+    )
+    parser.add_argument(
+        '--count', type=integer(1), default=BenchmarkConfig.count, metavar='N', help='number of images or scenes'
+    )
+    parser.add_argument(
+        '--jitter', action='store_true', help='measure how late a 500 Hz loop wakes up beside the fastest case'
+    )
+    parser.add_argument(
+        '--json',
+        nargs='?',
+        const=STANDARD_OUTPUT,
+        metavar='FILE',
+        help='write JSON to FILE; without FILE, print it in place of the table',
+    )
+    parser.add_argument('--plot', type=path, metavar='FILE', help='draw the latencies (needs matplotlib)')
+    return parser
+
+
+def parse(argv: Sequence[str], prog: str) -> BenchmarkOptions:
+    """Parse the command line."""
+    values = make_parser(prog).parse_args(argv)
+    config = BenchmarkConfig(
+        tuple(values.model),
+        values.engines or tuple(ENGINES),
+        values.precisions,
+        values.sizes,
+        values.threads,
+        values.device,
+        values.duration,
+        values.streams,
+        values.images,
+        values.count,
+        values.jitter,
+    )
+    to_stdout = values.json == STANDARD_OUTPUT
+    json_path = None if values.json is None or to_stdout else path(values.json)
+    return BenchmarkOptions(config, json_path, to_stdout, values.plot)
+
+
+def words(*known: str) -> Callable[[str], tuple[str, ...] | None]:
+    """Return an argument type for a list of known words, joined by commas; ``all`` gives None."""
+
+    def parse_words(text: str) -> tuple[str, ...] | None:
+        if text == ALL:
+            return None
+        return tuple(one_of(*known)(word.strip()) for word in text.split(','))
+
+    return parse_words
+
+
+def sizes(text: str) -> tuple[ImageSize, ...]:
+    """Return the sizes of a list such as ``640x480,320x240``."""
+    result = []
+    for word in text.split(','):
+        try:
+            if word in ('native', 'half'):
+                raise ConfigurationError(f'{word!r} must be WIDTHxHEIGHT, such as 320x240')
+            result.append(parse_network_size(word.strip(), 0, 0))
+        except ConfigurationError as error:
+            raise ArgumentTypeError(str(error)) from None
+    return tuple(result)
 
 
 @command
 def main(argv: Sequence[str], prog: str) -> int:
-    parser = argparse.ArgumentParser(
-        prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        '--model', type=str, action='append', default=[], help='model file or name; may be repeated (default: shipped)'
-    )
-    parser.add_argument('--engines', type=str, default='all', help=f'of {",".join(ENGINE_MODULES)} (default: all)')
-    parser.add_argument('--precisions', type=str, default='all', help=f'of {",".join(PRECISIONS)} (default: all)')
-    parser.add_argument('--sizes', type=str, default='640x480', help='such as 640x480,320x240 (default: 640x480)')
-    parser.add_argument('--threads', type=int, default=0, help='CPU threads (default: 0, all cores but one)')
-    parser.add_argument('--device', type=str, default='auto', choices=DEVICES, help='of every engine (default: auto)')
-    parser.add_argument('--duration', type=float, default=5.0, help='seconds of each measurement (default: 5)')
-    parser.add_argument(
-        '--streams', type=int, default=-1, help='engines at once for the throughput; 0: none (default: one a thread)'
-    )
-    parser.add_argument('--images', type=str, default=None, help='folder of images or of a data set to run on')
-    parser.add_argument(
-        '--count', type=int, default=SCENES, help=f'scenes to render, or images to take (default: {SCENES})'
-    )
-    parser.add_argument('--jitter', action='store_true', help='a 500 Hz loop, alone and beside the fastest row')
-    parser.add_argument(
-        '--json', type=str, nargs='?', const=STANDARD_OUTPUT, default=None, metavar='FILE',
-        help='write JSON to FILE; without FILE to standard output, in place of the table',
-    )  # fmt: skip
-    parser.add_argument('--plot', type=str, default=None, metavar='FILE.png', help='draw the latencies (matplotlib)')
-    arguments = parser.parse_args(list(argv))
-    sizes = [_size(text) for text in arguments.sizes.split(',')]
-    engines = _words('--engines', arguments.engines, tuple(ENGINE_MODULES))
-    precisions = _words('--precisions', arguments.precisions, PRECISIONS)
-    if arguments.threads < 0 or arguments.duration <= 0 or arguments.count < 1:
-        raise ConfigurationError('--threads must be 0 or more, --duration above 0, --count at least 1')
-    threads = arguments.threads or default_threads()
-    _make_folders(arguments.json, arguments.plot)
+    options = parse(argv, prog)
+    for file in (options.json, options.plot):
+        if file is not None:  # fails before minutes of measurements and not after them
+            file.parent.mkdir(parents=True, exist_ok=True)
 
-    from minisegnet_core.benchmark import machine
-    from minisegnet_core.benchmark import report as benchmark_report
-    from minisegnet_core.benchmark import runner as benchmark
-    from minisegnet_core.inference.sample_images import labelled_images
-    from minisegnet_core.inference.segmenter import Segmenter
+    from minisegnet_core.benchmark.report import jitter_lines, plot, table
+    from minisegnet_core.benchmark.runner import run_benchmark
 
-    models = [find_model(name) for name in arguments.model] or _shipped()
-    plan = benchmark.Plan(
-        benchmark.configurations(models, engines, precisions, sizes),  # type: ignore[arg-type]
-        threads,
-        arguments.duration,
-        threads if arguments.streams < 0 else arguments.streams,
-        arguments.device,
-        arguments.precisions != 'all',
-    )
-    first = plan.configurations[0]
-    classes = Segmenter(first.model, engine=first.engine).classes
-    pairs = labelled_images(arguments.images, arguments.count, classes)
-
-    def progress(rows: Sequence[benchmark.Configuration]) -> Iterator[benchmark.Configuration]:
-        bar = tqdm(rows, desc='benchmark', unit='row')
-        for row in bar:
-            bar.set_postfix_str(f'{row.engine} {row.precision} {row.size[0]}x{row.size[1]}')
-            yield row
-
-    description = {**machine.describe_machine(threads), 'peak_gflops': machine.peak_gflops(threads)}
-    rows = benchmark.run_benchmark(plan, pairs, classes, progress)
-    report = {'machine': description, 'results': rows}
-    if arguments.jitter:
-        report['jitter'] = _jitter(rows, plan, pairs[0][0])
-    if arguments.json == STANDARD_OUTPUT:
-        json.dump(report, sys.stdout, indent=2)
-        print()
+    report = run_benchmark(options.config, progress('benchmark', 'case'))
+    text = json.dumps(defined(report), indent=2)
+    if options.json_to_stdout:
+        print(text)
     else:
-        print(benchmark_report.table(description, rows))
+        print(table(report['machine'], report['results']))
         if 'jitter' in report:
-            print(benchmark_report.jitter_lines(report['jitter']))  # type: ignore[arg-type]
-    if arguments.json not in (None, STANDARD_OUTPUT):
-        Path(arguments.json).write_text(json.dumps(report, indent=2) + '\n')
-    if arguments.plot:
-        benchmark_report.plot(description, rows, Path(arguments.plot))
-    return 0 if any('error' not in row for row in rows) else 1
-
-
-def _make_folders(*files: str | None) -> None:
-    """Makes the folders of what is to be written: now, and not after minutes of measuring."""
-    for file in files:
-        if file not in (None, STANDARD_OUTPUT):
-            Path(file).parent.mkdir(parents=True, exist_ok=True)
-
-
-def _shipped() -> list[Path]:
-    models = [models_directory() / name for name in SHIPPED if (models_directory() / name).is_file()]
-    if not models:
-        raise ModelError(f'{models_directory()} holds no model; give one with --model')
-    return models
-
-
-def _jitter(
-    rows: Sequence[benchmark.Row], plan: benchmark.Plan, image: NDArray[np.uint8]
-) -> dict[str, dict[str, float]]:
-    """Beside the fastest row, which runs here in this process."""
-    from minisegnet_core.benchmark.jitter import measure_jitter
-    from minisegnet_core.inference.segmenter import Segmenter
-
-    measured = [(row['latency_ms_p50'], i) for i, row in enumerate(rows) if 'error' not in row]
-    if not measured:
-        return {}
-    fastest = plan.configurations[min(measured)[1]]
-    size = f'{fastest.size[0]}x{fastest.size[1]}'
-    segmenter = Segmenter(fastest.model, network_size=size, **plan.settings(fastest))
-    return measure_jitter(segmenter, image, plan.duration)
-
-
-def _words(option: str, text: str, known: Sequence[str]) -> list[str]:
-    if text == 'all':
-        return list(known)
-    words = [word.strip() for word in text.split(',')]
-    for word in words:
-        if word not in known:
-            raise ConfigurationError(f'{option} {word!r}: there is no such one; there are all, {", ".join(known)}')
-    return words
-
-
-def _size(text: str) -> ImageSize:
-    if text in ('native', 'half'):
-        raise ConfigurationError(f'--sizes {text!r} must be WIDTHxHEIGHT, such as 320x240')
-    return parse_network_size(text, 0, 0)
+            print(jitter_lines(report['jitter']))
+    if options.json is not None:
+        write_text_atomically(options.json, text + '\n')
+    if options.plot is not None:
+        plot(report['machine'], report['results'], options.plot)
+    return 0 if any('error' not in row for row in report['results']) else 1

@@ -1,60 +1,75 @@
-"""The options by which every command that runs a model chooses it, said once."""
+"""The options by which every command that runs a model selects it."""
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from argparse import ArgumentParser, Namespace
+from dataclasses import fields
 
-from minisegnet_core.ball import MINIMUM_CONFIDENCE
-from minisegnet_core.inference.engines.base import DEVICES, PRECISIONS
-from minisegnet_core.inference.segmenter import Segmenter
-from minisegnet_core.inference.selection import AUTO, ENGINE_MODULES
+from minisegnet_core.commands.parser import choice, integer, number
+from minisegnet_core.inference.engines.base import AUTO, DEVICES, PRECISIONS
+from minisegnet_core.inference.engines.registry import ENGINES, MODEL_SUFFIXES
+from minisegnet_core.inference.segmenter import SegmenterConfig
 
-SETTINGS = ('engine', 'network_size', 'threads', 'ball_threshold', 'ball_confidence', 'precision', 'device')
-"""Options that are arguments of :class:`Segmenter` by the same name."""
+DEFAULTS = SegmenterConfig()
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --model and, by their names, ``SETTINGS``."""
+def add_model_options(parser: ArgumentParser) -> None:
+    """Add ``--model``, ``--engine`` and the other options that :func:`segmenter_config` reads."""
     group = parser.add_argument_group('model')
     group.add_argument(
         '--model',
-        default='',
-        help='model file (.onnx, .safetensors, .ckpt) or name of a shipped one (default: what runs best here)',
+        default=DEFAULTS.model,
+        metavar='FILE',
+        help=f'model file ({", ".join(MODEL_SUFFIXES)}) or name of a shipped model (default: the fastest here)',
     )
-    group.add_argument('--engine', default=AUTO, choices=(AUTO, *ENGINE_MODULES), help='what runs it (default: auto)')
+    group.add_argument('--engine', default=DEFAULTS.engine, **choice(AUTO, *ENGINES), help='inference engine')
     group.add_argument(
         '--network-size',
-        default='native',
-        help='size at which the network runs: native, half or WIDTHxHEIGHT; results always refer to the received image '
-        '(default: native)',
+        default=DEFAULTS.network_size,
+        metavar='SIZE',
+        help='size at which the network runs: native, half or WIDTHxHEIGHT; results refer to the received image',
     )
-    group.add_argument('--threads', type=int, default=0, help='CPU threads (default: 0, all cores but one)')
+    group.add_argument(
+        '--threads',
+        type=integer(0),
+        default=DEFAULTS.threads,
+        metavar='N',
+        help='CPU threads; 0 uses all cores but one',
+    )
     group.add_argument(
         '--precision',
-        default=AUTO,
-        choices=(AUTO, *PRECISIONS),
-        help='of the arithmetic (default: auto: int8 where the file is, else bfloat16 where the CPU multiplies in it, '
-        'else float32)',
+        default=DEFAULTS.precision,
+        **choice(AUTO, *PRECISIONS),
+        help='numeric precision; auto selects int8 for an int8 file, bfloat16 on CPUs with native bfloat16, float16 on '
+        'GPUs, and float32 otherwise',
     )
     group.add_argument(
         '--device',
-        default=AUTO,
-        choices=DEVICES,
-        help='what the engine runs on (default: auto, an NVIDIA GPU or the CPU)',
+        default=DEFAULTS.device,
+        **choice(*DEVICES),
+        help='device of the engine; auto selects an NVIDIA GPU if the engine supports it, and the CPU otherwise',
     )
     group.add_argument(
-        '--ball-threshold', type=float, default=0.5, help='probability that makes a pixel ball, 0..1 (default: 0.5)'
+        '--ball-threshold',
+        type=number(above=0, maximum=1),
+        default=DEFAULTS.ball_threshold,
+        metavar='P',
+        help='ball probability from which a pixel can belong to a ball, above 0 and at most 1',
     )
     group.add_argument(
         '--ball-confidence',
-        type=float,
-        default=MINIMUM_CONFIDENCE,
-        help='confidence from which a blob of such pixels is a ball, 0..1: higher, fewer false ones and more missed '
-        f'(default: {MINIMUM_CONFIDENCE:g})',
+        type=number(0, 1),
+        default=DEFAULTS.ball_confidence,
+        metavar='C',
+        help='confidence from which a detection is a ball, 0 to 1; a higher value gives fewer false balls and more '
+        'missed ones',
     )
 
 
-def segmenter_of(arguments: Any) -> Segmenter:
-    """The segmenter that the parsed options of :func:`add_model_arguments` ask for."""
-    return Segmenter(arguments.model, **{name: getattr(arguments, name) for name in SETTINGS})
+def segmenter_config(values: Namespace) -> SegmenterConfig:
+    """Return the model configuration that the parsed options of :func:`add_model_options` describe.
+
+    Raises:
+        ConfigurationError: a value is unknown or out of range.
+    """
+    return SegmenterConfig(**{field.name: getattr(values, field.name) for field in fields(SegmenterConfig)})

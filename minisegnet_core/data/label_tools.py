@@ -1,8 +1,8 @@
-"""Labels as label tools read them, to be corrected by hand: CVAT's "Segmentation mask 1.1", and COCO.
+"""Export of labels to label tools, for correction by hand: CVAT's "Segmentation mask 1.1", and COCO.
 
-The first is a folder ``SegmentationClass/`` of label images in the classes' colours with ``labelmap.txt`` and
-``ImageSets/Segmentation/default.txt``, packed as ``cvat_segmentation_mask.zip``, which CVAT uploads as annotations, and
-which other tools read as colour masks. The second is ``coco.json`` with a run-length mask for each class of an image.
+CVAT's format is a folder ``SegmentationClass/`` of label images in the classes' colours, with ``labelmap.txt`` and
+``ImageSets/Segmentation/default.txt``. Other tools read it as colour masks. ``cvat_segmentation_mask.zip`` packs it for
+the upload to CVAT. COCO is ``coco.json``, with one run-length mask per image and class.
 """
 
 from __future__ import annotations
@@ -19,38 +19,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.classes import BACKGROUND, IGNORE, ClassSet
-from minisegnet_core.data.importers.colors import IGNORE_NAME, labelmap_text
-from minisegnet_core.errors import DatasetError
-from minisegnet_core.files import write_atomically
+from minisegnet_core.data.importers.colors import IGNORE_NAME, LABELMAP, labelmap_text
+from minisegnet_core.errors import DatasetError, OutputError
+from minisegnet_core.files import replaced_atomically, write_text_atomically
 from minisegnet_core.imaging import write_image
 
 FOLDER = 'SegmentationClass'
+NAMES = 'ImageSets/Segmentation/default.txt'
 ARCHIVE = 'cvat_segmentation_mask.zip'
 COCO = 'coco.json'
 
 
 class LabelToolFiles:
-    """Writes the files; those of images added are whole once :meth:`close` is reached.
+    """Writes the files of both formats; :meth:`close` completes them.
+
+    Args:
+        folder: folder to write into; created if it does not exist.
+        classes: classes of the label ids.
 
     Raises:
-        DatasetError: the folder holds such files already, or cannot be written.
+        DatasetError: the folder holds such files already.
+        OutputError: the folder cannot be written.
     """
 
     def __init__(self, folder: Path, classes: ClassSet) -> None:
         self.folder, self.classes = folder, classes
         if (folder / FOLDER).exists():
-            raise DatasetError(f'{folder} holds labels for label tools already; choose another folder')
+            raise DatasetError(f'{folder} already holds labels for label tools; choose another folder')
         try:
             (folder / FOLDER).mkdir(parents=True)
             (folder / 'ImageSets' / 'Segmentation').mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatasetError(f'{folder} cannot be written: {error.strerror}') from error
+            raise OutputError(f'cannot write into {folder}: {error.strerror or error}') from error
         self._names: list[str] = []
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
 
     def add(self, name: str, image_name: str, labels: NDArray[np.uint8]) -> None:
-        """Adds the labels (H, W) uint8 of an image, whose file is called ``image_name``."""
+        """Add the labels of one image.
+
+        Args:
+            name: name of the sample.
+            image_name: file name of the image.
+            labels: (H, W) uint8 ids.
+        """
         write_image(self.folder / FOLDER / f'{name}.png', self.classes.palette[labels])
         height, width = labels.shape
         self._names.append(name)
@@ -68,32 +80,31 @@ class LabelToolFiles:
             'segmentation': {'size': list(mask.shape), 'counts': runs_of(mask)},
             'area': int(mask.sum()),
             'bbox': [left, top, width, height],
-            'iscrowd': 1,  # by COCO's rule: a run-length mask
+            'iscrowd': 1,  # COCO's flag of a run-length mask
         }
 
     def close(self) -> None:
-        """Writes the lists, and packs the archive."""
+        """Write the lists of images and classes, and pack the archive.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
         names = ''.join(f'{name}\n' for name in self._names)
-        write_atomically(self.folder / 'labelmap.txt', labelmap_text(self.classes).encode())
-        write_atomically(self.folder / 'ImageSets' / 'Segmentation' / 'default.txt', names.encode())
+        write_text_atomically(self.folder / LABELMAP, labelmap_text(self.classes))
+        write_text_atomically(self.folder / NAMES, names)
         categories = [{'id': i, 'name': c.name} for i, c in enumerate(self.classes)]
         coco = {
             'images': self._images,
             'annotations': self._annotations,
             'categories': [*categories, {'id': IGNORE, 'name': IGNORE_NAME}],
         }
-        write_atomically(self.folder / COCO, json.dumps(coco).encode())
-        temporary = self.folder / f'{ARCHIVE}.part'
-        try:
-            with zipfile.ZipFile(temporary, 'w') as archive:  # PNG is packed already
-                for path in ('labelmap.txt', 'ImageSets/Segmentation/default.txt'):
-                    archive.write(self.folder / path, path)
-                for name in self._names:
-                    archive.write(self.folder / FOLDER / f'{name}.png', f'{FOLDER}/{name}.png')
-            temporary.replace(self.folder / ARCHIVE)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise DatasetError(f'{self.folder / ARCHIVE} could not be written: {error.strerror}') from error
+        write_text_atomically(self.folder / COCO, json.dumps(coco))
+        # Stored without compression: PNG files are compressed already.
+        with replaced_atomically(self.folder / ARCHIVE) as temporary, zipfile.ZipFile(temporary, 'w') as archive:
+            for path in (LABELMAP, NAMES):
+                archive.write(self.folder / path, path)
+            for name in self._names:
+                archive.write(self.folder / FOLDER / f'{name}.png', f'{FOLDER}/{name}.png')
 
     def __enter__(self) -> LabelToolFiles:
         return self
@@ -109,7 +120,7 @@ class LabelToolFiles:
 
 
 def runs_of(mask: NDArray[np.bool_]) -> list[int]:
-    """Run lengths of a mask (H, W) down its columns, beginning with a run outside, which may be 0: COCO's plain RLE."""
+    """Return COCO's plain run lengths of an (H, W) mask: down the columns, starting with a run of False, maybe of 0."""
     flat = mask.ravel(order='F')
     borders = np.flatnonzero(np.diff(flat)) + 1
     runs = np.diff(np.concatenate([[0], borders, [flat.size]])).tolist()

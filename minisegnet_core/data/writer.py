@@ -1,4 +1,4 @@
-"""Writing data sets: samples one by one, and the index that makes a data set of them."""
+"""Writing of data sets: images and labels one by one, then the index."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from numpy.typing import NDArray
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.classes import IGNORE, SOCCER, ClassSet
 from minisegnet_core.data.annotations import read_annotations
-from minisegnet_core.data.dataset import SPLITS, open_dataset
-from minisegnet_core.errors import DatasetError
-from minisegnet_core.files import write_atomically
+from minisegnet_core.data.dataset import ANNOTATIONS, INDEX, SPLITS, open_dataset
+from minisegnet_core.errors import ConfigurationError, DatasetError, OutputError
+from minisegnet_core.files import write_text_atomically
 from minisegnet_core.imaging import write_image
 
 
 class DatasetWriter:
-    """Writes a data set; what was added stays usable when the writing is cut off, if :meth:`close` is reached.
+    """Writes a data set. After an interruption it holds all images added before, provided :meth:`close` runs.
 
     Args:
-        output: folder, made where it lacks.
-        classes: of the label ids.
-        absent: classes this truth never draws, and what it draws instead, by name.
-        append: keep the data set that is there already, where there is one, and add to it; else its index is replaced.
+        output: folder of the data set; created if it does not exist.
+        classes: classes of the label ids.
+        absent: names of classes that the ground truth never draws, with the class that it draws in their place.
+        append: add to an existing data set; otherwise its index is replaced.
 
     Raises:
-        DatasetError: the folder cannot be made, ``absent`` names no class, or the data set to append to has other
-            classes or another ``absent``.
+        DatasetError: ``absent`` is not valid, or the existing data set has other classes or another ``absent``.
+        OutputError: the folder cannot be created.
     """
 
     def __init__(
@@ -47,34 +47,37 @@ class DatasetWriter:
         self.root = Path(output)
         self.classes = classes
         self.absent = dict(absent or {})
-        for name in (*self.absent, *self.absent.values()):
-            if classes.id_of(name) is None:
-                raise DatasetError(f'absent names {name!r}, which is no class ({", ".join(classes.names)})')
+        try:
+            classes.absent_ids(self.absent)
+        except ConfigurationError as error:
+            raise DatasetError(str(error)) from error
         self._splits: dict[str, list[str]] = {name: [] for name in SPLITS}
-        self._annotations: list[dict[str, Any]] = []
-        if append and (self.root / 'dataset.yaml').is_file():
-            self._take_over()
+        self._annotations: list[Mapping[str, Any]] = []
+        if append and (self.root / INDEX).is_file():
+            self._read_existing()
         self._names = {name for names in self._splits.values() for name in names}
         try:
             for folder in ('images', 'labels'):
                 (self.root / folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatasetError(f'{self.root} cannot hold a data set: {error.strerror or error}') from error
+            raise OutputError(f'cannot create a data set in {self.root}: {error.strerror or error}') from error
 
-    def _take_over(self) -> None:
-        there = open_dataset(self.root)
-        if there.classes.names != self.classes.names:
+    def _read_existing(self) -> None:
+        existing = open_dataset(self.root)
+        if existing.classes.names != self.classes.names:
             raise DatasetError(
-                f'{self.root} has the classes {", ".join(there.classes.names)}, what is to be added '
+                f'{self.root} has the classes {", ".join(existing.classes.names)}, but the new images have '
                 f'{", ".join(self.classes.names)}; they must be the same in one data set'
             )
-        if there.absent != self.absent:
+        if existing.absent != self.absent:
             raise DatasetError(
-                f'{self.root} has absent: {there.absent}, what is to be added {self.absent}; keep them as two data sets'
+                f'{self.root} has absent: {existing.absent}, but the new images have {self.absent}; keep them as two '
+                'data sets'
             )
-        for split, samples in there.splits.items():
+        for split, samples in existing.splits.items():
             self._splits[split] = [sample.name for sample in samples]
-        self._annotations = list(read_annotations(self.root / 'annotations.jsonl').values())
+        annotations = read_annotations(self.root / ANNOTATIONS)
+        self._annotations = [annotation.entry for annotation in annotations.values()]
 
     def __contains__(self, name: str) -> bool:
         return name in self._names
@@ -92,21 +95,26 @@ class DatasetWriter:
         camera: Mapping[str, Any] | None = None,
         extension: str = 'jpg',
     ) -> None:
-        """Adds one image (H, W, 3) uint8 RGB with its labels (H, W) uint8 ids at the image's size.
-
-        ``image`` and ``labels`` may be None where their files were written already (by a worker, or an earlier run).
+        """Add one image with its labels.
 
         Args:
-            stamp: ns.
-            extension: of the image file; jpg loses a little, png nothing.
+            image: (H, W, 3) uint8 RGB; None if both files exist already, written by a worker or an earlier run.
+            labels: (H, W) uint8 ids, or None as ``image``.
+            split: one of ``train``, ``val``, ``test``.
+            group: match, venue or sequence.
+            balls: all balls in the image; None if they are unknown.
+            stamp: nanoseconds.
+            camera: camera parameters of rendered images.
+            extension: suffix of the image file, ``jpg`` or ``png``; JPEG is lossy.
 
         Raises:
-            DatasetError: shapes differ, the split is unknown, the name is taken, or a file cannot be written.
+            DatasetError: shapes differ, the split is unknown, or the name exists.
+            OutputError: a file cannot be written.
         """
         if split not in self._splits:
-            raise DatasetError(f'unknown split {split!r}; known are {", ".join(SPLITS)}')
+            raise DatasetError(f'unknown split {split!r}; use {", ".join(SPLITS)}')
         if name in self._names:
-            raise DatasetError(f'{self.root} has an image {name!r} already; names must differ')
+            raise DatasetError(f'{self.root} has an image {name!r} already; give it another name')
         if image is not None and labels is not None:
             write_sample(self.root, name, image, labels, extension)
         self._names.add(name)
@@ -119,18 +127,17 @@ class DatasetWriter:
         self._annotations.append(entry)
 
     def close(self) -> None:
-        """Writes ``dataset.yaml`` and ``annotations.jsonl``.
+        """Write ``dataset.yaml`` and ``annotations.jsonl``.
 
         Raises:
-            DatasetError: a file cannot be written.
+            OutputError: a file cannot be written.
         """
         content: dict[str, Any] = {'classes': self.classes.to_list(), 'ignore': IGNORE, 'split': self._splits}
         if self.absent:
             content['absent'] = self.absent
         annotations = ''.join(json.dumps(entry) + '\n' for entry in self._annotations)
-        write_atomically(self.root / 'annotations.jsonl', annotations.encode())
-        index = yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
-        write_atomically(self.root / 'dataset.yaml', index.encode())
+        write_text_atomically(self.root / ANNOTATIONS, annotations)
+        write_text_atomically(self.root / INDEX, yaml.safe_dump(content, sort_keys=False, default_flow_style=None))
 
     def __enter__(self) -> DatasetWriter:
         return self
@@ -144,12 +151,13 @@ class DatasetWriter:
 def write_sample(
     root: Path, name: str, image: NDArray[np.uint8], labels: NDArray[np.uint8], extension: str = 'jpg'
 ) -> None:
-    """Writes one sample's two files; the image last, so that a sample with an image is whole.
+    """Write the two files of a sample, the image last, so that a sample with an image is complete.
 
     Raises:
-        DatasetError: ``labels`` is not (H, W) of the (H, W, 3) image, or a file cannot be written.
+        DatasetError: ``labels`` is not (H, W) of the (H, W, 3) image.
+        OutputError: a file cannot be written.
     """
     if labels.shape != image.shape[:2]:
-        raise DatasetError(f'labels of {name!r} are {labels.shape}, its image {image.shape[:2]}')
+        raise DatasetError(f'labels of {name!r} have the shape {labels.shape}, but its image {image.shape[:2]}')
     write_image(root / 'labels' / f'{name}.png', labels)
     write_image(root / 'images' / f'{name}.{extension}', image)

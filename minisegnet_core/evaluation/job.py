@@ -1,99 +1,159 @@
-"""The work of an evaluation in parts that can run anywhere: in this process, in many, on many machines."""
+"""Parts of an evaluation that can run anywhere: in this process, in several processes, or on several machines.
+
+A job is a small value that opens its own source. It is pickled and sent to the process that evaluates it.
+"""
 
 from __future__ import annotations
 
-import os
-from argparse import ArgumentParser
+import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
-from minisegnet_core.commands.model_options import add_model_arguments, segmenter_of
+from minisegnet_core.classes import ClassSet
 from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.errors import ConfigurationError, MinisegnetError
-from minisegnet_core.evaluation.report.pictures import KeptFrame, Worst
-from minisegnet_core.evaluation.report.recordings import OverlayVideo, ResultsBag, rate_of
-from minisegnet_core.evaluation.scoring.pipeline import Listener, Predict, SourceResult, evaluate_source, predict_with
-from minisegnet_core.evaluation.sources.bags import BagPart, BagQuestion, BagSource, ReadableBag
-from minisegnet_core.evaluation.sources.files import DatasetSource, FileSource, Source
-from minisegnet_core.evaluation.sources.problems import Problems
-from minisegnet_core.evaluation.sources.truth import LabelFolder, ball_truth_file
-from minisegnet_core.inference.segmenter import Segmenter
-
-Progress = Callable[[int], object]
-Settings = tuple[tuple[str, Any], ...]
-"""The options of `add_model_arguments` and their values: small, and the same model everywhere."""
+from minisegnet_core.evaluation.report.recordings import OverlayVideo, ResultsBag, video_fps
+from minisegnet_core.evaluation.scoring.pipeline import (
+    Listener,
+    Predict,
+    Progress,
+    SourceResult,
+    evaluate_source,
+    predict_with,
+)
+from minisegnet_core.evaluation.scoring.worst import KeptFrame, WorstFrames
+from minisegnet_core.evaluation.sources.bags import BagPart, BagSelection, BagSource, ReadableBag
+from minisegnet_core.evaluation.sources.files import DatasetSource, FileSource
+from minisegnet_core.evaluation.sources.ground_truth_files import GroundTruthFiles
+from minisegnet_core.evaluation.sources.source import Source
+from minisegnet_core.inference.segmenter import Segmenter, SegmenterConfig
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be written of each source. worst: number of frames to keep; apart: frames between two of them;
-    overlay, results: the file and the folder to write, or None.
+class Outputs:
+    """What a job keeps and writes beside its scores.
+
+    Attributes:
+        worst: maximum number of frames to keep for the report.
+        overlay: video file to write, or None.
+        results: bag folder to write, or None.
     """
 
     worst: int = 6
-    apart: int = 0
     overlay: Path | None = None
     results: Path | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Job(ABC):
+    """One source, or a part of one, to evaluate."""
+
+    spacing: ClassVar[int] = 0
+    """Minimum number of frames between two of the worst frames, see :class:`WorstFrames`."""
+
+    outputs: Outputs = Outputs()
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Name of the source in reports, known before the source is opened."""
+
+    @abstractmethod
+    def open(self, classes: ClassSet) -> AbstractContextManager[Source]:
+        """Open the source for a model with these classes.
+
+        Raises:
+            MinisegnetError: the source cannot be read.
+        """
+
+
 @dataclass(frozen=True)
-class DatasetWork:
-    """One part of a data set's split: (k, n), the k-th of n."""
+class DatasetJob(Job):
+    """One part of a split of a data set: ``part`` (k, n) is the k-th of n parts."""
 
     root: Path
     split: str
     part: tuple[int, int] = (0, 1)
-    wanted: Wanted = field(default_factory=Wanted)
+
+    @property
+    def name(self) -> str:
+        return f'{self.root} ({self.split})'
+
+    @contextmanager
+    def open(self, classes: ClassSet) -> Iterator[Source]:
+        yield DatasetSource(open_dataset(self.root), self.split, classes, self.part)
 
 
 @dataclass(frozen=True)
-class FilesWork:
-    """A folder of images or a video, with truth by name or without."""
+class FilesJob(Job):
+    """A folder of images or a video, with or without ground truth by frame name."""
 
     path: Path
-    labels: Path | None = None
-    balls: Path | None = None
-    ball_class: int = 0
-    wanted: Wanted = field(default_factory=Wanted)
+    ground_truth: GroundTruthFiles = field(default_factory=GroundTruthFiles)
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    @contextmanager
+    def open(self, classes: ClassSet) -> Iterator[Source]:
+        yield FileSource(self.path, self.ground_truth.open_labels(), self.ground_truth.open_balls(), classes)
 
 
 @dataclass(frozen=True)
-class BagWork:
+class BagJob(Job):
     """One image topic of one bag."""
 
+    spacing = 5
+
     part: BagPart
-    question: BagQuestion
-    wanted: Wanted = field(default_factory=Wanted)
+    selection: BagSelection = field(default_factory=BagSelection)
 
+    @property
+    def name(self) -> str:
+        return f'{self.part.path} {self.part.topic}'
 
-Work = DatasetWork | FilesWork | BagWork
+    @contextmanager
+    def open(self, classes: ClassSet) -> Iterator[BagSource]:
+        with ReadableBag(self.part.path) as bag:
+            yield BagSource(bag, self.part, self.selection, classes)
 
 
 @dataclass
-class Done:
-    """A part that was worked on. failure: why nothing came of it, else empty; facts: of the model that ran."""
+class JobResult:
+    """The result of a job.
+
+    Attributes:
+        worst: the worst frames, worst first.
+        failure: why the source could not be evaluated; empty if it could.
+        facts: description of the model that ran, and of the replay.
+    """
 
     result: SourceResult
-    worst: list[KeptFrame]
+    worst: list[KeptFrame] = field(default_factory=list)
     failure: str = ''
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+Runner = Callable[[Sequence[Job], SegmenterConfig, Progress], list[JobResult]]
+"""Run jobs with a model and return their results in order."""
+
+
 @lru_cache(maxsize=1)
-def segmenter_for(settings: Settings) -> Segmenter:
-    """The model that these settings mean; loaded once per process."""
-    return segmenter_of(SimpleNamespace(**dict(settings)))
+def segmenter_for(config: SegmenterConfig) -> Segmenter:
+    """Return the model that a configuration describes, loaded once per process."""
+    return Segmenter.from_config(config)
 
 
 def model_facts(segmenter: Segmenter) -> dict[str, Any]:
-    """What the report says of the model."""
+    """Return the report's description of a model that runs offline."""
     return {
         'model': {
             'file': segmenter.model_path.name,
@@ -108,134 +168,96 @@ def model_facts(segmenter: Segmenter) -> dict[str, Any]:
     }
 
 
-def do(work: Work, settings: Settings, progress: Progress = lambda _: None) -> Done:
-    """Evaluates one part offline. Faults of the source are told in the result, those of the model raised."""
-    segmenter = segmenter_for(settings)
-    done = evaluate_work(work, segmenter.classes, predict_with(segmenter), progress)
+def run_job(job: Job, config: SegmenterConfig, progress: Progress = lambda _: None) -> JobResult:
+    """Evaluate one job offline. An error of the source is returned as ``failure``, an error of the model is raised."""
+    segmenter = segmenter_for(config)
+    try:
+        with job.open(segmenter.classes) as source:
+            done = evaluate_job(job, source, segmenter.classes, predict_with(segmenter), progress)
+    except MinisegnetError as error:
+        done = JobResult(SourceResult(job.name), failure=str(error))
     done.facts = model_facts(segmenter)
     return done
 
 
-def evaluate_work(
-    work: Work,
-    classes: Any,
-    predict: Predict,
-    progress: Progress = lambda _: None,
-    bag: tuple[ReadableBag, BagSource] | None = None,
-) -> Done:
-    """Evaluates one part with whatever predicts; ``bag``: the work's bag, where it is open already."""
-    opened: ReadableBag | None = None
-    listeners: list[Any] = []
-    try:
-        source: Source
-        if isinstance(work, DatasetWork):
-            source = DatasetSource(open_dataset(work.root), work.split, classes, work.part)
-        elif isinstance(work, FilesWork):
-            labels = None if work.labels is None else LabelFolder(work.labels)
-            balls = None if work.balls is None else ball_truth_file(work.balls, work.ball_class)
-            source = FileSource(work.path, labels, balls, classes)
-        elif bag is not None:
-            source = bag[1]
-        else:
-            opened = ReadableBag(work.part.path)
-            source = BagSource(opened, work.part, work.question, classes)
-        worst = Worst(work.wanted.worst, tuple(sorted(source.absent)), work.wanted.apart)
-        if work.wanted.overlay is not None:
-            work.wanted.overlay.parent.mkdir(parents=True, exist_ok=True)
-            rate = rate_of(source.total, source.duration if isinstance(source, BagSource) else 0)
-            listeners.append(OverlayVideo(work.wanted.overlay, classes, rate))
-        if work.wanted.results is not None:
-            work.wanted.results.parent.mkdir(parents=True, exist_ok=True)
-            listeners.append(ResultsBag(work.wanted.results, classes))
-        hearing: Sequence[Listener] = [worst, *listeners]
-        return Done(evaluate_source(source, predict, classes, listeners=hearing, progress=progress), worst.kept)
-    except MinisegnetError as error:
-        return Done(SourceResult(name_of(work), [], Problems()), [], str(error))
-    finally:
-        for listener in listeners:
-            listener.close()
-        if opened is not None:
-            opened.close()
+def evaluate_job(
+    job: Job, source: Source, classes: ClassSet, predict: Predict, progress: Progress = lambda _: None
+) -> JobResult:
+    """Evaluate the opened source of a job and write the job's outputs.
+
+    Raises:
+        MinisegnetError: the source cannot be read, or an output cannot be written.
+    """
+    worst = WorstFrames(job.outputs.worst, tuple(sorted(source.absent)), job.spacing)
+    with contextlib.ExitStack() as stack:
+        listeners: list[Listener] = [worst]
+        if job.outputs.overlay is not None:
+            job.outputs.overlay.parent.mkdir(parents=True, exist_ok=True)
+            video = OverlayVideo(job.outputs.overlay, classes, video_fps(source.total, source.duration))
+            listeners.append(stack.enter_context(contextlib.closing(video)))
+        if job.outputs.results is not None:
+            job.outputs.results.parent.mkdir(parents=True, exist_ok=True)
+            listeners.append(stack.enter_context(contextlib.closing(ResultsBag(job.outputs.results, classes))))
+        result = evaluate_source(source, predict, classes, listeners=listeners, progress=progress)
+    return JobResult(result, worst.kept)
 
 
-def name_of(work: Work) -> str:
-    """What a part is called before it could be opened."""
-    if isinstance(work, DatasetWork):
-        return f'{work.root} ({work.split})'
-    return str(work.path) if isinstance(work, FilesWork) else f'{work.part.path} {work.part.topic}'
+def run_jobs(
+    jobs: Sequence[Job], config: SegmenterConfig, executor: Executor | None = None, progress: Progress = lambda _: None
+) -> list[JobResult]:
+    """Evaluate all jobs offline and return their results in order.
 
+    On Ctrl-C, jobs that have not begun are left out, and running ones end with the frames they have.
 
-def do_all(
-    works: Sequence[Work], settings: Settings, executor: Executor | None = None, progress: Progress = lambda _: None
-) -> list[Done]:
-    """Evaluates all parts, in the order given: here one after the other, or wherever the executor runs them.
-
-    Ctrl-C: parts not begun are left out, those at work end with the frames they have.
+    Args:
+        executor: where the jobs run; None runs them one after the other in this process.
     """
     if executor is None:
-        alone = []
-        for work in works:
-            alone.append(do(work, settings, progress))
-            if alone[-1].result.interrupted:
+        results = []
+        for job in jobs:
+            results.append(run_job(job, config, progress))
+            if results[-1].result.interrupted:
                 break
-        return alone
-    futures = [executor.submit(do, work, settings) for work in works]
+        return results
+    futures = [executor.submit(run_job, job, config) for job in jobs]
     try:
         for future in as_completed(futures):
             progress(len(future.result().result.scores))
     except KeyboardInterrupt:
         for future in futures:
             future.cancel()
-    done = [future.result() for future in futures if not future.cancelled()]
-    if len(done) < len(works):
-        done[-1].result.interrupted = True
-    return done
+    results = [future.result() for future in futures if not future.cancelled()]
+    if len(results) < len(jobs):
+        results[-1].result.interrupted = True
+    return results
 
 
 @contextmanager
 def open_executor(workers: int, cluster: str) -> Iterator[Executor | None]:
-    """Where the parts run: this process (None), ``workers`` processes of this machine, or a Dask cluster at an address.
+    """Yield an executor of ``workers`` processes or of the Dask cluster at an address; None means this process.
 
     Raises:
-        ConfigurationError: both are asked for, or the cluster cannot be reached or its package lacks.
+        ConfigurationError: the cluster cannot be reached, or Dask is not installed.
     """
-    if workers < 1:
-        raise ConfigurationError(f'--workers is {workers}; it must be 1 or more')
-    if cluster and workers > 1:
-        raise ConfigurationError('--workers are processes of this machine, --cluster has its own; give one of them')
     if cluster:
-        with _dask(cluster) as client, client.get_executor() as executor:
+        with _dask_client(cluster) as client, client.get_executor() as executor:
             yield executor
     elif workers > 1:
-        # Started afresh: engines and threads do not survive a fork.
+        # Engines and threads do not survive a fork.
         with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as executor:
             yield executor
     else:
         yield None
 
 
-def _dask(address: str) -> Any:
+def _dask_client(address: str) -> Any:
     try:
         from distributed import Client
     except ImportError as error:
         raise ConfigurationError(
-            f'--cluster needs Dask: pip install "minisegnet_ros[cluster]", on every machine ({error})'
+            f'evaluation on a cluster needs Dask ({error}); pip install "minisegnet_ros[cluster]" on every machine'
         ) from error
     try:
         return Client(address, timeout=10)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError, ValueError) as error:
         raise ConfigurationError(f'no Dask scheduler answers at {address}: {error}') from error
-
-
-def settings_of(arguments: Any, workers: int = 1) -> Settings:
-    """The model's options out of a command's.
-
-    With several workers and ``threads`` 0 the cores are shared out, one per worker at least.
-    """
-    parser = ArgumentParser()
-    add_model_arguments(parser)
-    names = [action.dest for action in parser._actions if action.dest != 'help']
-    values = {name: getattr(arguments, name) for name in names}
-    if workers > 1 and not values['threads']:
-        values['threads'] = max(((os.cpu_count() or 1) - 1) // workers, 1)
-    return tuple(values.items())

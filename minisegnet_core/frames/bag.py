@@ -1,4 +1,4 @@
-"""Frames from ROS bags, read by the pure-Python ``rosbags``: ROS 1 ``.bag``, ROS 2 ``.db3`` and ``.mcap``."""
+"""Frames from ROS bags, read by the pure-Python package ``rosbags``: ROS 1 ``.bag``, ROS 2 ``.db3`` and ``.mcap``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from minisegnet_core.encodings import Pixels, decode_compressed, decode_image
-from minisegnet_core.errors import ImageError, SourceError
+from minisegnet_core.errors import DamagedBagError, ImageError, SourceError, listed, shortened
 from minisegnet_core.files import natural_key
+from minisegnet_core.frames import STORAGE_SUFFIXES
 from minisegnet_core.frames.frame import Frame, UniqueNames
 
 try:
@@ -25,14 +26,23 @@ except ImportError as error:
 RAW_TYPE = 'sensor_msgs/msg/Image'
 COMPRESSED_TYPE = 'sensor_msgs/msg/CompressedImage'
 
+MAX_TOPICS = 8
+"""Number of topics that one message lists."""
+
 
 @dataclass(frozen=True)
 class BagImage:
-    """One image message of a bag, as it was recorded.
+    """One image message of a bag, as recorded.
 
-    received: ns, when the recorder got it. stamp: ns, the header's. frame_id: the header's. encoding: the raw image's
-    encoding, or the compressed image's format. width, height, step (bytes), is_bigendian: of raw images, else 0.
-    data: (N,) uint8.
+    Attributes:
+        received: time of recording, ns.
+        stamp: the header's stamp, ns.
+        frame_id: the header's frame.
+        compressed: whether the message is a CompressedImage.
+        encoding: encoding of a raw image, or format of a compressed one.
+        width, height, step, is_bigendian: of a raw image, sizes in pixels and the step in bytes; 0 for a compressed
+            one.
+        data: (N,) uint8.
     """
 
     received: int
@@ -47,10 +57,10 @@ class BagImage:
     data: Any
 
     def decode(self) -> Pixels:
-        """The message's pixels.
+        """Return the pixels of the message.
 
         Raises:
-            ImageError: they cannot be decoded.
+            ImageError: the message cannot be decoded.
         """
         if self.compressed:
             return decode_compressed(self.data, self.encoding)
@@ -58,13 +68,19 @@ class BagImage:
 
 
 class BagImages:
-    """The images of one topic of a bag, in the order they were recorded.
+    """The images of one topic of a bag, in the order of recording.
+
+    Args:
+        path: the bag.
+        topic: name of the topic, with or without the leading slash; None selects the only image topic.
 
     Attributes:
-        topic: the topic's name. compressed: whether it carries CompressedImage. path: as given.
+        path: the bag.
+        topic: full name of the topic.
+        compressed: whether the topic carries CompressedImage messages.
 
     Raises:
-        SourceError: the bag is damaged or not indexed, holds no images, lacks the topic, or has several to choose from.
+        SourceError: the bag is damaged, not indexed, or holds no images, or the topic is missing or ambiguous.
     """
 
     missing = 0
@@ -91,16 +107,16 @@ class BagImages:
         for message in self.messages():
             name = unique(str(message.stamp))
             try:
-                # A writable array of its own, as of every other source; the message's bytes are read-only.
+                # Frames of every source are writable; the message's bytes are not.
                 yield Frame(message.stamp, name, np.require(message.decode().rgb(), requirements='W'))
             except ImageError as error:
                 raise ImageError(f'{self.path}, topic {self.topic}, frame {name}: {error}') from error
 
     def messages(self) -> Generator[BagImage, None, None]:
-        """The topic's messages, not decoded.
+        """Yield the topic's messages without decoding them.
 
         Raises:
-            SourceError: the bag breaks off or is damaged.
+            DamagedBagError: the bag is truncated or damaged.
         """
         with open_bag(self.path) as reader:
             connections = [c for c in reader.connections if c.topic == self.topic and _is_image(c)]
@@ -118,16 +134,16 @@ class BagImages:
 
 @contextmanager
 def open_bag(path: Path) -> Iterator[AnyReader]:
-    """A bag of any format, open for reading.
+    """Open a bag of any format for reading.
 
     Raises:
-        SourceError: it is damaged or not indexed.
+        DamagedBagError: the bag is truncated, damaged or not indexed.
     """
     try:
-        # Bags of Humble and before carry no message definitions; the image types have not changed since.
+        # Bags up to Humble carry no message definitions; the image types have not changed since.
         reader = AnyReader(_storage(path), default_typestore=get_typestore(Stores.ROS2_HUMBLE))
         reader.open()
-    except Exception as error:  # the readers of three formats and their C libraries raise what they like
+    except Exception as error:  # the readers of three formats, and their C libraries, raise errors of any type
         raise _damaged(path, error) from error
     try:
         yield reader
@@ -135,16 +151,18 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
         reader.close()
 
 
-def _damaged(path: Path, error: Exception) -> SourceError:
+def _damaged(path: Path, error: Exception) -> DamagedBagError:
     repair = 'rosbag reindex' if path.suffix == '.bag' else 'ros2 bag reindex (MCAP: mcap recover)'
-    reason = str(error).strip() or type(error).__name__
-    return SourceError(f'cannot read bag {path}: {reason.rstrip(".")}; it may be cut off or not indexed, try {repair}')
+    reason = shortened(str(error).strip().rstrip('.') or type(error).__name__, 100)
+    damaged = DamagedBagError(f'cannot read bag {path}: {reason}; it may be truncated or not indexed, try {repair}')
+    damaged.reason = reason
+    return damaged
 
 
 def _storage(path: Path) -> list[Path]:
-    """What rosbags shall open: a folder whose metadata.yaml is lost is read through its storage files."""
+    """Return the paths that rosbags opens: a folder without metadata.yaml is read through its storage files."""
     if path.is_dir() and not (path / 'metadata.yaml').is_file():
-        files = [p for p in path.iterdir() if p.suffix in ('.db3', '.mcap')]
+        files = [p for p in path.iterdir() if p.suffix in STORAGE_SUFFIXES]
         return sorted(files, key=lambda p: natural_key(p.name))
     return [path]
 
@@ -154,22 +172,23 @@ def _is_image(connection: Connection) -> bool:
 
 
 def _choose(path: Path, topic: str | None, types: dict[str, str], counts: dict[str, int], others: int) -> str:
-    """The topic asked for, or the only one there is."""
-    listed = ', '.join(f'{name} ({types[name].rsplit("/", 1)[-1]}, {counts[name]} messages)' for name in sorted(types))
+    """Return the requested topic, or the only one with images."""
+    topics = [f'{name} ({types[name].rsplit("/", 1)[-1]}, {counts[name]} messages)' for name in sorted(types)]
+    shown = listed(topics, MAX_TOPICS)
     if not types:
         raise SourceError(f'bag {path} holds no images: none of its {others} topics is an Image or CompressedImage')
     if topic is None:
         filled = [name for name in types if counts[name]]
         if len(filled) > 1:
-            raise SourceError(f'bag {path} has several image topics, choose one with --topic: {listed}')
+            raise SourceError(f'bag {path} has several image topics; choose one with --topic: {shown}')
         if not filled:
-            raise SourceError(f'bag {path} holds no images: its image topics are empty: {listed}')
+            raise SourceError(f'bag {path} holds no images: its image topics are empty: {shown}')
         return filled[0]
     name = topic if topic.startswith('/') else f'/{topic}'
     if name not in types:
-        raise SourceError(f'bag {path} has no image topic {topic}; there are: {listed}')
+        raise SourceError(f'bag {path} has no image topic {topic}; there are: {shown}')
     if not counts[name]:
-        raise SourceError(f'topic {topic} of bag {path} holds no messages; there are: {listed}')
+        raise SourceError(f'topic {topic} of bag {path} holds no messages; there are: {shown}')
     return name
 
 

@@ -12,7 +12,7 @@ from minisegnet_core.imaging import IMAGE_SUFFIXES, is_image_file, read_image
 
 
 class ImageFolder:
-    """Image files in natural order; a frame is named as its file is, less the ending."""
+    """Image files, in the order given; a frame has its file's name without the suffix."""
 
     missing = 0
 
@@ -21,10 +21,10 @@ class ImageFolder:
 
     @classmethod
     def of_folder(cls, folder: Path) -> ImageFolder:
-        """The images directly inside a folder.
+        """Return the images directly inside a folder, in natural order.
 
         Raises:
-            SourceError: there are none.
+            SourceError: the folder holds no images.
         """
         paths = [path for path in folder.iterdir() if is_image_file(path) and path.is_file()]
         if not paths:

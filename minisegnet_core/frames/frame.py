@@ -1,4 +1,4 @@
-"""What every frame source yields."""
+"""Frames, and the interface that every frame source has."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 class Frame:
     """One image of a source.
 
-    stamp: nanoseconds; of a bag the message header's, of a video the time since its beginning, None for image files.
-    name: unique within the source and fit for a file name. image: (H, W, 3) uint8 RGB.
+    Attributes:
+        stamp: nanoseconds; the header's stamp in a bag, the time since the beginning in a video, None for image files.
+        name: unique within the source and valid as a file name.
+        image: (H, W, 3) uint8 RGB.
     """
 
     stamp: int | None
@@ -24,12 +26,14 @@ class Frame:
 
 
 class FrameSource(Protocol):
-    """Can be iterated more than once, each time from the beginning; never holds more than one image.
+    """A sequence of frames that can be iterated any number of times, each time from the beginning.
 
-    Iterating raises SourceError where the source is damaged, ImageError where one image is; the text names it.
+    Sources hold one image in memory at a time. Iterating raises SourceError if the source is damaged, and ImageError if
+    one image is; the message names it.
 
-    missing: frames that the source claims and that did not come, known once all were read. Only videos break off so, in
-    silence; a few by which their claim is off do not count.
+    Attributes:
+        missing: number of frames that the source announced and did not deliver, valid after the last frame. Only videos
+            break off without an error; differences of a few frames do not count.
     """
 
     missing: int
@@ -37,18 +41,19 @@ class FrameSource(Protocol):
     def __iter__(self) -> Iterator[Frame]: ...
 
     def __len__(self) -> int:
-        """Number of frames, for progress bars. A video's is what its file claims, which may be off by a few."""
+        """Return the number of frames, for progress bars; a video's header may be wrong by a few."""
         ...
 
 
 class UniqueNames:
-    """Gives repeated names a number: ``a``, ``a_1``, ``a_2``."""
+    """Numbers repeated names: ``a``, ``a_1``, ``a_2``."""
 
     def __init__(self) -> None:
         self._next: dict[str, int] = {}
         self._given: set[str] = set()
 
     def __call__(self, name: str) -> str:
+        """Return a name that was not returned before."""
         unique = name
         while unique in self._given:
             self._next[name] = self._next.get(name, 0) + 1

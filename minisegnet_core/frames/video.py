@@ -13,12 +13,14 @@ from minisegnet_core.frames.frame import Frame
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.webm', '.m4v', '.mpg', '.mpeg', '.ogv')
 
-FEW_FRAMES, FEW_SHARE = 3, 0.02
-"""By so many frames, or so large a share of them, what a video says of its length may be off."""
+TOLERATED_FRAMES, TOLERATED_FRACTION = 3, 0.02
+"""Number and fraction of frames by which a complete video may fall short of the length in its header."""
 
 
 class VideoFile:
-    """A video's frames; stamps are the time since its beginning, names the file's name and a number from 0.
+    """Frames of a video file.
+
+    A frame's stamp is the time since the beginning of the video. Its name is the file's name and a number from 0.
 
     Raises:
         SourceError: OpenCV cannot decode the file's first frame.
@@ -31,14 +33,14 @@ class VideoFile:
         try:
             self._length = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 1)
             if not capture.grab():
-                raise SourceError(f'video {path} holds no frame that can be decoded; it is cut off or damaged')
+                raise SourceError(f'video {path} holds no frame that OpenCV can decode; it is truncated or damaged')
         finally:
             capture.release()
 
     def _open(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(str(self.path))
         if not capture.isOpened():
-            raise SourceError(f'cannot open video {self.path}: it is damaged or of a codec that OpenCV does not know')
+            raise SourceError(f'cannot open video {self.path}: it is damaged, or OpenCV does not support its codec')
         return capture
 
     def __len__(self) -> int:
@@ -51,10 +53,11 @@ class VideoFile:
             while True:
                 ok, image = capture.read()
                 if not ok:
-                    lacking = self._length - index
-                    self.missing = lacking if lacking > max(FEW_FRAMES, FEW_SHARE * self._length) else 0
+                    missing = self._length - index
+                    tolerated = max(TOLERATED_FRAMES, TOLERATED_FRACTION * self._length)
+                    self.missing = missing if missing > tolerated else 0
                     return
-                milliseconds = capture.get(cv2.CAP_PROP_POS_MSEC)  # after a read: that frame's time
+                milliseconds = capture.get(cv2.CAP_PROP_POS_MSEC)  # after a read, the time of the frame read
                 rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
                 yield Frame(round(milliseconds * 1e6), f'{self.path.stem}_{index:06d}', rgb)
                 index += 1

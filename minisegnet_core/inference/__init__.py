@@ -1,0 +1,1 @@
+"""Running trained models; see :class:`~minisegnet_core.inference.segmenter.Segmenter`."""

@@ -1,4 +1,4 @@
-"""Images on which models are checked, calibrated and measured: a folder's, a data set's, or rendered scenes."""
+"""Images on which models are checked, calibrated and measured: from a folder, a data set, or rendered scenes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from minisegnet_core.classes import SOCCER, ClassSet
 from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.errors import DatasetError, ModelError
+from minisegnet_core.files import read_yaml_mapping
 from minisegnet_core.imaging import IMAGE_SUFFIXES, is_image_file, read_image
 from minisegnet_core.inference.agreement import LabelledPair
 from minisegnet_core.resources import find_config
@@ -19,25 +20,28 @@ from minisegnet_core.resources import find_config
 Item = TypeVar('Item')
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
-"""Wraps what takes long, one item a step."""
+"""Wrap the items of a long loop to display its progress."""
 
 CALIBRATION_SEED = 8
-"""Of the scenes rendered for calibration."""
+"""Seed of the scenes rendered for calibration."""
+
+NOT_RANGES = ('count', 'val_share', 'val_fraction')
+"""Settings of ``validation.yaml`` that describe the series of scenes and not one scene."""
 
 
 def labelled_images(
     source: str | Path | None, count: int, classes: ClassSet = SOCCER, progress: Progress = iter
 ) -> list[LabelledPair]:
-    """Up to ``count`` images, with labels where there are some.
+    """Return up to ``count`` images, with labels where the source has them.
 
     Args:
-        source: a data set (its validation images), a folder of images (no labels), or None: the first scenes of the
-            frozen validation set, rendered here; their labels only where ``classes`` have the scenes' names.
-        classes: of the model.
+        source: a data set (its validation images), a folder of images (no labels), or None for the first scenes of the
+            frozen validation set, which are rendered here.
+        classes: classes of the model. Rendered scenes have labels only if the names of the classes are theirs.
         progress: wraps the scenes to render.
 
     Raises:
-        DatasetError: the folder is missing, or its data set has other classes.
+        DatasetError: the folder is missing, or its data set has other classes or unlabelled ones.
         ModelError: the folder holds no images.
     """
     if source is None:
@@ -48,21 +52,21 @@ def labelled_images(
         dataset = open_dataset(folder)
         if dataset.classes.names != classes.names:
             raise DatasetError(
-                f'{folder} has the classes {", ".join(dataset.classes.names)}, the model {", ".join(classes.names)}; '
-                'they must be the same'
+                f'{folder} has the classes {", ".join(dataset.classes.names)} but the model has '
+                f'{", ".join(classes.names)}; give a data set with the classes of the model'
             )
         if dataset.absent:
-            raise DatasetError(f'{folder} draws no {", ".join(dataset.absent)}; give a data set with all classes')
+            raise DatasetError(f'{folder} does not label {", ".join(dataset.absent)}; give a data set with all classes')
         return [sample.read() for sample in _spread(dataset.split('val'), count)]
     return [(image, None) for image in folder_images(folder, count)]
 
 
 def calibration_images(source: str | Path | None, count: int, progress: Progress = iter) -> list[NDArray[np.uint8]]:
-    """Up to ``count`` (H, W, 3) uint8 RGB images for the ranges of activations.
+    """Return up to ``count`` (H, W, 3) uint8 RGB images from which the ranges of activations are measured.
 
     Args:
-        source: a data set (its training images), a folder of images, or None: rendered scenes of the preset ``mixed``,
-            none of which is in the frozen validation set.
+        source: a data set (its training images), a folder of images, or None for rendered scenes of the preset
+            ``mixed``, none of which is in the frozen validation set.
         progress: wraps the scenes to render.
 
     Raises:
@@ -80,25 +84,25 @@ def calibration_images(source: str | Path | None, count: int, progress: Progress
 
 
 def rendered(count: int, progress: Progress = iter) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """The first ``count`` scenes of the frozen validation set: images and full-size labels."""
-    import yaml
+    """Render the first ``count`` scenes of the frozen validation set.
 
+    Returns:
+        Images, (H, W, 3) uint8 RGB, with full-size labels, (H, W) uint8 ids.
+    """
     from minisegnet_core.scenes import SceneConfig, render_scene
 
-    content = yaml.safe_load(find_config('validation.yaml').read_text())
+    content = read_yaml_mapping(find_config('validation.yaml'))
     seed = int(content.pop('seed'))
-    for key in ('count', 'val_share'):
-        content.pop(key, None)
-    config = SceneConfig.from_mapping(content)
+    config = SceneConfig.from_mapping({key: value for key, value in content.items() if key not in NOT_RANGES})
     scenes = (render_scene(config, seed, index) for index in progress(range(count)))
     return [(scene.image, scene.labels) for scene in scenes]
 
 
 def folder_images(folder: Path, count: int) -> list[NDArray[np.uint8]]:
-    """Up to ``count`` images of a folder, spread over it by name.
+    """Return up to ``count`` images of a folder, evenly spaced in the order of their names.
 
     Raises:
-        ModelError: there is no such folder, or no image in it.
+        ModelError: there is no such folder, or it holds no images.
     """
     paths = sorted(p for p in folder.glob('*') if is_image_file(p))
     if not paths:
@@ -107,7 +111,7 @@ def folder_images(folder: Path, count: int) -> list[NDArray[np.uint8]]:
 
 
 def _spread(items: Sequence[Item], count: int) -> list[Item]:
-    """``count`` of the items, evenly spread; all where there are no more."""
+    """Return ``count`` evenly spaced items, or all if there are no more."""
     if len(items) <= count:
         return list(items)
     return [items[round(index * (len(items) - 1) / max(count - 1, 1))] for index in range(count)]

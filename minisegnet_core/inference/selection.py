@@ -1,34 +1,41 @@
-"""Which engine runs which model file on this machine, and why."""
+"""Select the engine and the model file that run on this machine, and record why others were skipped."""
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from minisegnet_core.classes import SOCCER, ClassSet
 from minisegnet_core.errors import ConfigurationError, ModelError
-from minisegnet_core.inference.engines.base import Device, Engine, Precision, check_choices
+from minisegnet_core.inference.engines.base import (
+    AUTO,
+    Device,
+    Engine,
+    Precision,
+    parse_device,
+    parse_precision,
+    unknown_choice,
+)
 from minisegnet_core.inference.engines.onnx_metadata import classes_of
+from minisegnet_core.inference.engines.registry import ENGINES, MODEL_SUFFIXES
 from minisegnet_core.processor import Processor, available_cores, has_nvidia_gpu, processor
 from minisegnet_core.resources import models_directory
 
-AUTO = 'auto'
-ENGINE_MODULES = {'openvino': 'openvino', 'onnxruntime': 'onnxruntime', 'torch': 'torch'}
-"""Engines and the package each needs, the usually fastest first."""
-
-ENGINES_OF_FORMAT = {'.onnx': ('openvino', 'onnxruntime'), '.safetensors': ('torch',), '.ckpt': ('torch',)}
-"""Engines that read a file, by its ending, in the order in which ``auto`` tries them."""
-
 INT8, FLOAT, CHECKPOINT = 'minisegnet_int8.onnx', 'minisegnet.onnx', 'minisegnet.safetensors'
 SHIPPED = (INT8, FLOAT, CHECKPOINT)
-"""Files in ``models/``."""
+"""Names of the shipped models, which are in ``models/``."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An engine with a model file. only_gpu: not to be taken where that engine falls back to the CPU."""
+    """An engine with a model file.
+
+    Attributes:
+        engine: name of the engine.
+        file: path of the model file, or name of a shipped one.
+        only_gpu: whether to skip the candidate if the engine falls back to the CPU.
+    """
 
     engine: str
     file: str | Path
@@ -37,7 +44,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Selection:
-    """An open engine with its file. reasons: why not another, a sentence each, in the order they were tried."""
+    """An open engine.
+
+    Attributes:
+        engine: the open engine.
+        path: its model file.
+        reasons: why other candidates were skipped, in the order in which they were tried.
+    """
 
     engine: Engine
     path: Path
@@ -45,18 +58,21 @@ class Selection:
 
 
 def default_threads() -> int:
-    """CPU threads where none are asked for: all cores this process may use but one, which is the walking
-    controller's.
-    """
+    """Return the default number of CPU threads: all cores but one, which is left to the walking controller."""
     return max(1, available_cores() - 1)
 
 
 def shipped_order(machine: Processor, nvidia: bool, device: Device = 'auto') -> tuple[Candidate, ...]:
-    """Engines with shipped files, the fastest first, by what the machine has; docs/inference.md has the times behind
-    it.
+    """Return the engines with shipped model files, the fastest first for this machine.
 
-    An NVIDIA GPU comes first. On CPUs int8 is the fastest with OpenVINO wherever there are instructions for it; ONNX
-    Runtime gains little by it, so the file with float weights, which is more exact, stands before it there.
+    The order follows the measurements in the documentation of inference. An NVIDIA GPU is fastest. On CPUs with
+    instructions for int8, OpenVINO with int8 is fastest. ONNX Runtime gains little from int8, so the more accurate
+    float file precedes the int8 file there.
+
+    Args:
+        machine: this machine's CPU.
+        nvidia: whether there is an NVIDIA GPU.
+        device: requested device.
     """
     gpu = (Candidate('onnxruntime', FLOAT, True), Candidate('torch', CHECKPOINT, True))
     int8 = (Candidate('openvino', INT8),)
@@ -77,38 +93,39 @@ def open_model(
     precision: str = AUTO,
     device: str = AUTO,
 ) -> Selection:
-    """Opens a model with the fastest engine that works.
+    """Open a model with the fastest engine that works.
 
     Args:
-        model: model file, name of a shipped one, or empty for the shipped one that is fastest here.
-        engine: ``auto``, ``openvino``, ``onnxruntime`` or ``torch``.
-        threads: CPU threads; 0: :func:`default_threads`.
+        model: path of a model file, name of a shipped model, or empty for the shipped model that is fastest here.
+        engine: ``auto`` or the name of an engine.
+        threads: CPU threads; 0 uses :func:`default_threads`.
         precision: ``auto``, ``float32``, ``bfloat16``, ``float16`` or ``int8``.
         device: ``auto``, ``cpu``, ``gpu`` or ``npu``.
 
     Raises:
-        ConfigurationError: a word is none of these, or the engine does not read such files.
-        ModelError: there is no such file, or nothing runs it here; the text gives each engine's reason.
+        ConfigurationError: a name is unknown, or the engine does not read such files.
+        ModelError: there is no such file, or no engine can run it here; the text gives the reason of each engine.
     """
-    exact, where = check_choices(precision, device)
-    if engine not in (AUTO, *ENGINE_MODULES):
-        raise ConfigurationError(f'there is no engine {engine!r}; there are: {AUTO}, {", ".join(ENGINE_MODULES)}')
+    wanted_precision, wanted_device = parse_precision(precision), parse_device(device)
+    check_engine(engine)
     if model:
         path = find_model(model)
         candidates: Sequence[Candidate] = [Candidate(name, path) for name in readers_of(path, engine)]
-        asked = str(path)
+        requested = str(path)
     else:
-        candidates = _shipped_candidates(engine, exact, where)
-        asked = f'a shipped model ({_shipped_names()} in {models_directory()})'
+        candidates = _shipped_candidates(engine, wanted_precision, wanted_device)
+        requested = f'a shipped model ({_shipped_names()} in {models_directory()})'
     reasons: list[str] = []
     for candidate in candidates:
-        path, label = Path(candidate.file), f'{candidate.engine} with {Path(candidate.file).name}'
-        package = ENGINE_MODULES[candidate.engine]
-        if importlib.util.find_spec(package) is None:
-            reasons.append(f'{label}: not installed (pip install {package})')
+        path, entry = Path(candidate.file), ENGINES[candidate.engine]
+        label = f'{entry.name} with {path.name}'
+        if not entry.is_installed():
+            reason = f'{entry.name}: not installed (pip install {entry.package})'
+            if reason not in reasons:  # once, although the engine may read several of the files
+                reasons.append(reason)
             continue
         try:
-            opened = _OPENERS[candidate.engine](path, threads or default_threads(), exact, where)
+            opened = entry.open(path, threads or default_threads(), wanted_precision, wanted_device)
         except ImportError as error:
             reasons.append(f'{label}: {error}')
             continue
@@ -118,14 +135,14 @@ def open_model(
             reasons.append(f'{label}: {error}')
             continue
         if candidate.only_gpu and opened.device == 'CPU':
-            reasons.append(f'{label}: it finds no GPU it can use')
+            reasons.append(f'{label}: it finds no usable GPU')
             continue
         return Selection(opened, path, tuple(reasons))
-    raise ModelError(f'no engine can run {asked} here: {"; ".join(reasons) or "none of the files fits"}')
+    raise ModelError(f'no engine can run {requested} here: {"; ".join(reasons) or "no file fits these settings"}')
 
 
 def _shipped_candidates(engine: str, precision: Precision | None, device: Device) -> list[Candidate]:
-    """Of :func:`shipped_order`, those whose file is there and that fit what is asked for."""
+    """Return the candidates of :func:`shipped_order` whose file exists and that fit the requested settings."""
     folder = models_directory()
     return [
         Candidate(candidate.engine, folder / candidate.file, candidate.only_gpu)
@@ -136,47 +153,63 @@ def _shipped_candidates(engine: str, precision: Precision | None, device: Device
     ]
 
 
-def open_engine(path: Path, name: str = AUTO, threads: int = 0, precision: str = AUTO, device: str = AUTO) -> Engine:
-    """Opens a model file with the named engine, or with the first that works; see :func:`open_model`."""
-    if not path.is_file():
-        raise ModelError(f'there is no model file {path}')
-    return open_model(path, name, threads, precision, device).engine
+def check_engine(name: str) -> None:
+    """Check the name of an engine.
+
+    Raises:
+        ConfigurationError: it is neither ``auto`` nor in the registry.
+    """
+    if name not in (AUTO, *ENGINES):
+        raise unknown_choice('engine', name, (AUTO, *ENGINES))
 
 
 def readers_of(path: Path, engine: str = AUTO) -> tuple[str, ...]:
-    """Engines that read such a file, of those that are asked for.
+    """Return the names of the requested engines that read a model file, judged by its suffix.
 
     Raises:
-        ModelError: it is no model file by its ending.
-        ConfigurationError: the engine asked for does not read it.
+        ModelError: no engine reads files with this suffix.
+        ConfigurationError: the requested engine does not read them.
     """
-    readers = ENGINES_OF_FORMAT.get(path.suffix)
-    if readers is None:
-        raise ModelError(f'{path} is no model file: it must end in {", ".join(ENGINES_OF_FORMAT)}')
+    readers = tuple(name for name, entry in ENGINES.items() if path.suffix in entry.suffixes)
+    if not readers:
+        raise ModelError(f'{path} is not a model file; its name must end in {", ".join(MODEL_SUFFIXES)}')
     if engine == AUTO:
         return readers
     if engine not in readers:
-        raise ConfigurationError(f'the engine {engine} does not read {path.name}; {" or ".join(readers)} does')
+        raise ConfigurationError(f'the engine {engine} does not read {path.name}; use {" or ".join(readers)}')
     return (engine,)
 
 
 def find_model(model: str | Path) -> Path:
-    """Path of a model: as given, or the name of a shipped one.
+    """Return the path of a model file, or of the shipped model with this name.
 
     Raises:
-        ModelError: there is none; the text lists those that are.
+        ModelError: there is neither; the text lists the shipped models.
     """
     path = Path(model).expanduser()
     if path.is_file():
         return path
     shipped = models_directory() / str(model)
-    if shipped.name == str(model) and shipped.suffix in ENGINES_OF_FORMAT and shipped.is_file():
+    if shipped.name == str(model) and shipped.suffix in MODEL_SUFFIXES and shipped.is_file():
         return shipped
-    raise ModelError(f'there is no model file {model}; shipped are: {_shipped_names()}')
+    raise ModelError(f'there is no model file {model}; shipped models: {_shipped_names()}')
+
+
+def shipped_models() -> list[Path]:
+    """Return the paths of the shipped models.
+
+    Raises:
+        ModelError: the folder of models holds none.
+    """
+    folder = models_directory()
+    models = [folder / name for name in SHIPPED if (folder / name).is_file()]
+    if not models:
+        raise ModelError(f'{folder} holds no model; give one with --model')
+    return models
 
 
 def classes_of_model(model: str | Path) -> ClassSet:
-    """The classes that a model speaks of, without loading it into an engine; empty: those of the shipped ones.
+    """Return the classes of a model without opening an engine; an empty name means the shipped models.
 
     Raises:
         ModelError: there is no such model, or its file is damaged.
@@ -186,36 +219,11 @@ def classes_of_model(model: str | Path) -> ClassSet:
     path = find_model(model)
     if path.suffix == '.onnx':
         return classes_of(path)
-    from minisegnet_core.checkpoint import load_checkpoint  # late: it takes PyTorch
+    from minisegnet_core.checkpoint import load_checkpoint  # only checkpoints need PyTorch
 
     return load_checkpoint(path)[1].classes
 
 
 def _shipped_names() -> str:
-    names = sorted(p.name for p in models_directory().glob('*') if p.suffix in ENGINES_OF_FORMAT)
+    names = sorted(p.name for p in models_directory().glob('*') if p.suffix in MODEL_SUFFIXES)
     return ', '.join(names) or 'none'
-
-
-def _openvino(path: Path, threads: int, precision: Precision | None, device: Device) -> Engine:
-    from minisegnet_core.inference.engines.openvino import OpenVinoEngine
-
-    return OpenVinoEngine(path, threads, precision, device)
-
-
-def _onnxruntime(path: Path, threads: int, precision: Precision | None, device: Device) -> Engine:
-    from minisegnet_core.inference.engines.onnxruntime import OnnxRuntimeEngine
-
-    return OnnxRuntimeEngine(path, threads, precision, device)
-
-
-def _torch(path: Path, threads: int, precision: Precision | None, device: Device) -> Engine:
-    from minisegnet_core.inference.engines.torch import TorchEngine
-
-    return TorchEngine(path, threads, precision, device)
-
-
-_OPENERS: dict[str, Callable[[Path, int, Precision | None, Device], Engine]] = {
-    'openvino': _openvino,
-    'onnxruntime': _onnxruntime,
-    'torch': _torch,
-}

@@ -1,87 +1,102 @@
-"""Writes a rendered series as a ROS 2 bag: images, camera_info, ground-truth labels and ball, with equal stamps."""
+"""ROS 2 bags of rendered series: images, camera_info, ground-truth labels and the ball, with equal stamps."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from minisegnet_core.errors import DatasetError
-from minisegnet_core.scenes.series import Progress, Series, check_record, mapped, render_index
+from minisegnet_core.files import write_atomically
+from minisegnet_core.imaging import decode_png, encode_image
+from minisegnet_core.parallel import map_in_processes
+from minisegnet_core.scenes.series import Progress, Series, claim_folder, no_progress
 
 FRAME = 'camera'
+"""frame_id of all headers."""
+
 IMAGE, COMPRESSED = '/camera/image_raw', '/camera/image_raw/compressed'
 INFO, LABELS, BALL = '/camera/camera_info', '/ground_truth/label_image', '/ground_truth/ball'
 QUALITY = 90
-
-
-@dataclass(frozen=True)
-class _Keep:
-    """Renders a frame and keeps it in the parts folder until the bag is put together."""
-
-    root: Path
-    series: Series
-    compressed: bool
-
-    def __call__(self, index: int) -> int:
-        rendered = render_index(index)
-        ending, options = ('.jpg', [cv2.IMWRITE_JPEG_QUALITY, QUALITY]) if self.compressed else ('.png', [])
-        _, image = cv2.imencode(ending, cv2.cvtColor(rendered.image, cv2.COLOR_RGB2BGR), options)
-        _, labels = cv2.imencode('.png', rendered.labels)
-        truth = {'balls': [asdict(ball) for ball in rendered.balls], 'camera': rendered.camera.info()}
-        temporary = self.root / f'{index:06d}.part'
-        with temporary.open('wb') as file:
-            np.savez(file, image=image, labels=labels, truth=np.frombuffer(json.dumps(truth).encode(), np.uint8))
-        temporary.replace(_part(self.root, index))
-        return index
-
-
-def _part(root: Path, index: int) -> Path:
-    return root / f'{index:06d}.npz'
+"""JPEG quality of compressed images."""
 
 
 def write_bag(
-    series: Series, output: Path, *, storage: str, compressed: bool, workers: int, progress: Progress[Any]
+    series: Series,
+    output: Path,
+    *,
+    storage: str = 'mcap',
+    compressed: bool = False,
+    workers: int = 1,
+    progress: Progress[Any] = no_progress,
 ) -> int:
-    """Renders a series into the bag folder ``output``; returns how many frames were rendered.
+    """Render a series into a bag.
 
-    Frames are kept in ``<output>.parts`` until all are there. When it is interrupted, the bag holds the frames so
-    far; run again, it takes the kept frames and goes on.
+    Frames are kept in the folder ``<output>.parts`` until all are rendered. When the call is interrupted, the bag holds
+    the frames rendered so far, and the next call continues it.
 
     Args:
-        storage: mcap or sqlite3.
-        compressed: JPEG on /camera/image_raw/compressed in place of rgb8 on /camera/image_raw.
+        series: what to render.
+        output: folder of the bag.
+        storage: ``mcap`` or ``sqlite3``.
+        compressed: write JPEG images to /camera/image_raw/compressed instead of rgb8 images to /camera/image_raw.
+        workers: number of processes; with more than one, a script needs a main guard.
+        progress: wraps the results for a display.
+
+    Returns:
+        The number of frames rendered by this call.
 
     Raises:
-        DatasetError: ``output`` holds a finished bag or something else.
+        DatasetError: ``output`` is a finished bag or holds something else.
+        ConfigurationError: the worker processes ended early, or a photo cannot be read.
     """
     parts = output.with_name(output.name + '.parts')
     if output.exists() and not parts.is_dir():
-        raise DatasetError(f'{output} exists already; choose another --output, or remove it')
-    check_record(parts, {**series.describe(), 'storage': storage, 'compressed': compressed})
+        raise DatasetError(f'{output} exists already; choose another --output or remove it')
+    claim_folder(parts, {**series.describe(), 'storage': storage, 'compressed': compressed})
     missing = [index for index in range(series.count) if not _part(parts, index).is_file()]
     try:
-        with mapped(series, _Keep(parts, series, compressed), missing, workers) as results:
+        with closing(map_in_processes(partial(_keep_frame, series, parts, compressed), missing, workers)) as results:
             for _ in progress(results, series.count, series.count - len(missing)):
                 pass
     finally:
         if output.exists():
             shutil.rmtree(output)
-        there = [index for index in range(series.count) if _part(parts, index).is_file()]
-        if there:
-            _assemble(series, parts, there, output, storage, compressed)
+        rendered = [index for index in range(series.count) if _part(parts, index).is_file()]
+        if rendered:
+            _assemble(series, parts, rendered, output, storage, compressed)
     shutil.rmtree(parts)
     return len(missing)
 
 
+def _part(folder: Path, index: int) -> Path:
+    return folder / f'{index:06d}.npz'
+
+
+def _keep_frame(series: Series, folder: Path, compressed: bool, index: int) -> None:
+    """Render a frame and keep it until the bag is assembled."""
+    rendered = series.render(index)
+    image = encode_image(rendered.image, '.jpg' if compressed else '.png', QUALITY)
+    annotations = {'balls': [asdict(ball) for ball in rendered.balls], 'camera': rendered.camera.info()}
+    content = {
+        'image': image,
+        'labels': encode_image(rendered.labels, '.png'),
+        'annotations': json.dumps(annotations).encode(),
+    }
+    arrays: dict[str, Any] = {name: np.frombuffer(data, np.uint8) for name, data in content.items()}
+    write_atomically(_part(folder, index), lambda file: np.savez(file, **arrays))
+
+
 def _assemble(series: Series, parts: Path, indices: list[int], output: Path, storage: str, compressed: bool) -> None:
+    """Write a bag of the kept frames."""
     store = get_typestore(Stores.ROS2_JAZZY)
     types = store.types
     plugin = StoragePlugin.MCAP if storage == 'mcap' else StoragePlugin.SQLITE3
@@ -102,16 +117,16 @@ def _assemble(series: Series, parts: Path, indices: list[int], output: Path, sto
 
 
 def _messages(types: Any, header: Any, part: Path, compressed: bool) -> dict[str, Any]:
+    """Return the messages of a kept frame by topic."""
     with np.load(part) as kept:
-        image, labels = kept['image'], cv2.imdecode(kept['labels'], cv2.IMREAD_UNCHANGED)
-        truth = json.loads(kept['truth'].tobytes())
+        image, labels = kept['image'], decode_png(kept['labels'].tobytes())
+        annotations = json.loads(kept['annotations'].tobytes())
     messages: dict[str, Any] = {}
     if compressed:
         messages[COMPRESSED] = types['sensor_msgs/msg/CompressedImage'](header, 'rgb8; jpeg compressed bgr8', image)
     else:
-        pixels = cv2.cvtColor(cv2.imdecode(image, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-        messages[IMAGE] = _image(types, header, pixels, 'rgb8')
-    camera = truth['camera']
+        messages[IMAGE] = _image(types, header, decode_png(image.tobytes()), 'rgb8')
+    camera = annotations['camera']
     region = types['sensor_msgs/msg/RegionOfInterest'](0, 0, 0, 0, False)
     messages[INFO] = types['sensor_msgs/msg/CameraInfo'](
         header=header,
@@ -127,9 +142,9 @@ def _messages(types: Any, header: Any, part: Path, compressed: bool) -> dict[str
         roi=region,
     )
     messages[LABELS] = _image(types, header, labels, 'mono8')
-    if truth['balls']:
-        # Several balls: the one a player would go for, of which most pixels show.
-        best = max(truth['balls'], key=lambda ball: ball['visible'] * ball['radius'] ** 2)
+    if annotations['balls']:
+        # Of several balls, the one that shows the most pixels, since a player would go for that one.
+        best = max(annotations['balls'], key=lambda ball: ball['visible'] * ball['radius'] ** 2)
         point = types['geometry_msgs/msg/Point'](best['visible_x'], best['visible_y'], best['radius'])
         messages[BALL] = types['geometry_msgs/msg/PointStamped'](header=header, point=point)
     return messages

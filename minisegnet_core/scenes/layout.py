@@ -1,4 +1,4 @@
-"""Where everything is: draws a camera, a ball, robots, people and the rest for one scene."""
+"""The layout of a scene: camera, balls, robots, people, goals, light and surroundings, drawn at random."""
 
 from __future__ import annotations
 
@@ -11,28 +11,32 @@ from numpy.typing import NDArray
 from minisegnet_core.scenes.appearance.ground import Ground, sample_ground
 from minisegnet_core.scenes.appearance.hall import Hall, sample_hall
 from minisegnet_core.scenes.appearance.light import Light, sample_light
-from minisegnet_core.scenes.appearance.patterns import sample_look
 from minisegnet_core.scenes.appearance.sensor import Sensor, sample_sensor
 from minisegnet_core.scenes.config.scene import SceneConfig
-from minisegnet_core.scenes.config.sections import CameraSettings
+from minisegnet_core.scenes.config.settings import CameraSettings
 from minisegnet_core.scenes.geometry.camera import Camera, horizontal_focal_length, invertible, pose
 from minisegnet_core.scenes.geometry.fields import FIELDS
-from minisegnet_core.scenes.geometry.solids import Solid
 from minisegnet_core.scenes.geometry.viewport import BEYOND
-from minisegnet_core.scenes.objects import goals
 from minisegnet_core.scenes.objects.actors import Actor
-from minisegnet_core.scenes.objects.balls import BallBody
-from minisegnet_core.scenes.objects.casting import Casting, ahead, boards
-from minisegnet_core.scenes.objects.held import held_thing
-from minisegnet_core.scenes.objects.nets import Net
-from minisegnet_core.scenes.objects.ownbody import own_body
+from minisegnet_core.scenes.objects.balls import BallBody, sample_look
+from minisegnet_core.scenes.objects.goals import Net, sample_goals, sample_near_net
+from minisegnet_core.scenes.objects.placement import ActorSampler, place_ahead, sample_boards
+from minisegnet_core.scenes.objects.solids import Solid
 
 Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything of a scene but the camera, which looks at it, and the own robot, which moves with the camera."""
+    """A scene without its camera and without the foreground, which moves with the camera.
+
+    Attributes:
+        ground, light, hall, balls: as their classes describe them.
+        actors: robots, people, furniture and distractors.
+        structure: goal posts and boards.
+        nets: of the goals, and nets close to the camera.
+        sensor: parameters of the exposure.
+    """
 
     ground: Ground
     light: Light
@@ -46,7 +50,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Lens:
-    """A lens without a place: model, focal lengths and principal point in pixels, coefficients, limit in radians."""
+    """A lens: model, focal lengths and principal point in pixels, coefficients, limit in radians, as in a Camera."""
 
     model: str
     focal: tuple[float, float]
@@ -55,14 +59,17 @@ class Lens:
     limit: float
 
     def camera(self, width: int, height: int, rotation: Vector, position: Vector) -> Camera:
-        """A camera with this lens."""
+        """Return a camera with this lens."""
         return Camera(
             width, height, self.model, *self.focal, *self.center, self.distortion, rotation, position, self.limit
         )
 
 
 def sample_lens(settings: CameraSettings, width: int, height: int, rng: np.random.Generator) -> Lens:
-    """Draws a lens; coefficients are eased until the lens can be inverted over the whole image."""
+    """Sample a lens for an image of ``width`` x ``height`` pixels.
+
+    Distortion is reduced until the model can be inverted over the whole image.
+    """
     fisheye = rng.random() < settings.fisheye
     shift = rng.uniform(-1, 1, 2) * settings.off_center * width
     center = ((width - 1) / 2 + float(shift[0]), (height - 1) / 2 + float(shift[1]))
@@ -80,25 +87,25 @@ def sample_lens(settings: CameraSettings, width: int, height: int, rng: np.rando
     view = math.radians(min(rng.uniform(*settings.field_of_view), 140.0))
     k1, tangential = float(rng.uniform(*settings.barrel)), rng.uniform(*settings.tangential, 2)
     k2 = float(rng.uniform(0.05, 0.5)) * k1 * k1
-    ease = 1.0
+    scale = 1.0
     while True:
-        distortion = (k1 * ease, k2 * ease, float(tangential[0]) * ease, float(tangential[1]) * ease, 0.0)
+        distortion = (k1 * scale, k2 * scale, float(tangential[0]) * scale, float(tangential[1]) * scale, 0.0)
         edge = math.tan(view / 2)
         if invertible('plumb_bob', distortion, edge):
             focal = horizontal_focal_length(width, view, 'plumb_bob', distortion)
-            # The corner must be reached, too: see how far the model still grows.
+            # The model must keep growing until it reaches the image's corner.
             corner = math.hypot(width / 2 + abs(shift[0]), height / 2 / aspect + abs(shift[1])) * 1.03 / focal
             reach = np.linspace(0, edge * 4, 400)
-            bent, slope = Camera(1, 1, 'plumb_bob', 1, 1, 0, 0, distortion, np.eye(3), np.zeros(3))._bend(reach)
-            good = np.flatnonzero(np.logical_or(slope <= 0.1, bent > corner))
-            if good.size and slope[good[0]] > 0.1:
-                return Lens('plumb_bob', (focal, focal * aspect), center, distortion, math.atan(reach[good[0]]) + 0.02)
-        ease *= 0.75
+            bent, slope = Camera(1, 1, 'plumb_bob', 1, 1, 0, 0, distortion, np.eye(3), np.zeros(3)).radial(reach)
+            ends = np.flatnonzero(np.logical_or(slope <= 0.1, bent > corner))
+            if ends.size and slope[ends[0]] > 0.1:
+                return Lens('plumb_bob', (focal, focal * aspect), center, distortion, math.atan(reach[ends[0]]) + 0.02)
+        scale *= 0.75
 
 
 @dataclass(frozen=True)
 class Stance:
-    """Where a camera stands and looks: metres in the field frame, radians as in :func:`camera.pose`."""
+    """Position and direction of a camera: metres in the field frame, radians as in :func:`camera.pose`."""
 
     lens: Lens
     x: float
@@ -109,13 +116,13 @@ class Stance:
     roll: float
 
     def camera(self, width: int, height: int) -> Camera:
-        """The camera at this stance."""
+        """Return the camera at this stance for an image of ``width`` x ``height`` pixels."""
         rotation = pose(self.yaw, self.pitch, self.roll)
         return self.lens.camera(width, height, rotation, np.array([self.x, self.y, self.height]))
 
 
 def sample_stance(config: SceneConfig, ground: Ground, rng: np.random.Generator) -> Stance:
-    """Draws a camera on the field that looks at some of it."""
+    """Sample a camera's stance on the field, looking at a part of it."""
     settings, image = config.camera, config.image
     lens = sample_lens(settings, image.width, image.height, rng)
     left, right, bottom, top = ground.extent
@@ -133,7 +140,16 @@ def sample_stance(config: SceneConfig, ground: Ground, rng: np.random.Generator)
 
 
 def sample_scene(config: SceneConfig, rng: np.random.Generator, around: bool = False) -> tuple[Scene, Stance]:
-    """Draws a scene and a camera's stance in it. ``around``: paint the whole panorama, for cameras that will turn."""
+    """Sample a scene and a camera's stance in it.
+
+    Args:
+        config: all ranges.
+        rng: random generator.
+        around: let the panorama of the hall cover all directions, for a camera that will turn.
+
+    Raises:
+        ConfigurationError: a folder of photos is missing or empty.
+    """
     kind = str(config.field.kinds[int(rng.integers(len(config.field.kinds)))])
     field = config.field.free if kind == 'free' else FIELDS[kind]
     ground = sample_ground(config, field, kind == 'free', rng)
@@ -146,27 +162,17 @@ def sample_scene(config: SceneConfig, rng: np.random.Generator, around: bool = F
     steep = abs(forward[2]) > 0.6 or around
     extent = 2 * math.pi if steep else min(2.4 * half + 0.3, 2 * math.pi)
     hall = sample_hall(config.hall, middle, extent, camera.fx * 0.8, rng)
-    posts, nets = goals.goals(field, config.things, rng)
-    structure: list[Solid] = [*posts, *boards(config, ground, rng)]
+    posts, nets = sample_goals(field, config.things, rng)
+    structure: list[Solid] = [*posts, *sample_boards(config, ground, rng)]
     if rng.random() < config.things.near_net:
-        nets.append(goals.near_net(camera.position, forward, rng))
-    balls = tuple(_balls(config, ground, camera, rng))
-    cast = Casting(config, kind == 'msl', ground, camera, balls, rng).draw()
+        nets.append(sample_near_net(camera.position, forward, rng))
+    balls = tuple(_sample_balls(config, ground, camera, rng))
+    actors = ActorSampler(config, kind == 'msl', ground, camera, balls, rng).sample()
     sensor = sample_sensor(config.sensor, camera.width, rng)
-    return Scene(ground, light, hall, balls, cast, tuple(structure), tuple(nets), sensor), stance
+    return Scene(ground, light, hall, balls, actors, tuple(structure), tuple(nets), sensor), stance
 
 
-def sample_own_body(config: SceneConfig, camera: Camera, heading: float, rng: np.random.Generator) -> tuple[Solid, ...]:
-    """What is before the lens: parts of the own robot, whose body looks along ``heading`` (radians), things that
-    somebody holds into the picture, or nothing."""
-    parts = own_body(camera, heading, rng) if rng.random() < config.things.own_robot else ()
-    # Nothing is drawn where there is no chance of it, so that series without such things stay as they were.
-    if config.things.held and rng.random() < config.things.held:
-        parts += held_thing(camera, rng)
-    return parts
-
-
-def _balls(config: SceneConfig, ground: Ground, camera: Camera, rng: np.random.Generator) -> list[BallBody]:
+def _sample_balls(config: SceneConfig, ground: Ground, camera: Camera, rng: np.random.Generator) -> list[BallBody]:
     settings = config.balls
     if rng.random() < settings.none:
         return []
@@ -178,7 +184,7 @@ def _balls(config: SceneConfig, ground: Ground, camera: Camera, rng: np.random.G
         radius = float(rng.uniform(low, high)) / 2
         for _attempt in range(12):
             distance = math.exp(rng.uniform(*np.log(settings.distance)))
-            x, y = ahead(camera, distance, rng)
+            x, y = place_ahead(camera, distance, rng)
             lift = float(rng.uniform(0, 0.5)) if rng.random() < settings.lifted else 0.0
             center = np.array([x, y, radius + lift])
             u, v = camera.project(center)
@@ -188,12 +194,12 @@ def _balls(config: SceneConfig, ground: Ground, camera: Camera, rng: np.random.G
                 look = sample_look(settings, rng)
                 streak = (float(rng.uniform(0.3, 1.5)), float(rng.uniform(0, math.pi)))
                 blur = streak if rng.random() < settings.blurred else (0.0, 0.0)
-                balls.append(BallBody(center, radius, _turn(rng), look, blur))
+                balls.append(BallBody(center, radius, _random_rotation(rng), look, blur))
                 break
     return balls
 
 
-def _turn(rng: np.random.Generator) -> Vector:
+def _random_rotation(rng: np.random.Generator) -> Vector:
     orthogonal, upper = np.linalg.qr(rng.standard_normal((3, 3)))
-    turn: Vector = orthogonal * np.sign(np.diag(upper))
-    return turn
+    rotation: Vector = orthogonal * np.sign(np.diag(upper))
+    return rotation

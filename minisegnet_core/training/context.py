@@ -13,7 +13,7 @@ from torch import nn
 from minisegnet_core.classes import SOCCER, ClassSet
 from minisegnet_core.data.checks import check_dataset, never_shown
 from minisegnet_core.data.dataset import Dataset, Sample
-from minisegnet_core.data.statistics import class_shares
+from minisegnet_core.data.reduction import class_fractions
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.model import MiniSegNet
 from minisegnet_core.preprocessing import Preprocessing
@@ -164,7 +164,7 @@ def _class_weights(
     if config.class_weights == 'auto':
         # One process reads all labels for the others.
         here = fabric.is_global_zero
-        fractions = class_shares(samples, classes, reporter.reading).tolist() if here else []
+        fractions = class_fractions(samples, classes, reporter.reading).tolist() if here else []
         weights = weights_from_fractions(gather(fabric, fractions)[0])
         reporter.message('class weights from the data: ' + ', '.join(f'{weight:.2f}' for weight in weights))
     else:

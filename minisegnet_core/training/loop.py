@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from minisegnet_core.classes import IGNORE
 from minisegnet_core.errors import TrainingError, shortened
-from minisegnet_core.model import normalize
-from minisegnet_core.preprocessing import Preprocessing
+from minisegnet_core.preprocessing import Preprocessing, normalize
 from minisegnet_core.training.data.loader import Batch
 from minisegnet_core.training.hardware import gather, summed
 from minisegnet_core.training.losses import SegmentationLoss
@@ -37,7 +36,7 @@ class NetworkInput:
         mean = torch.tensor(self.preprocessing.mean, device=self.device).view(3, 1, 1)
         std = torch.tensor(self.preprocessing.std, device=self.device).view(3, 1, 1)
         images = images.to(self.device, non_blocking=True)
-        return normalize(images, mean, std).contiguous(memory_format=self.memory_format)
+        return normalize(images.float(), mean, std).contiguous(memory_format=self.memory_format)
 
 
 @dataclass(frozen=True)

@@ -1,157 +1,98 @@
-"""Evaluate a model on ROS bags: accuracy where there is truth, and always latency, the ball's track, flicker.
+"""Evaluate a model on ROS bags: accuracy against ground truth, latency, ball track, flicker.
 
     minisegnet evaluate-bag match.mcap --output evaluated
     minisegnet evaluate-bag bags/*.mcap --topic /camera/image_raw --balls boxes --output evaluated --workers 2
     ros2 run minisegnet_ros evaluate_bag match.mcap --live --output evaluated
 
-Reads ROS 1 bags, sqlite3 and mcap, raw and compressed images. Offline (the default) every frame is segmented, as fast
-as the machine can, and the result is always the same; this needs no ROS. With --live the bag is played at its own rate
-to the real node over DDS: drops and latency are then the robot's. Truth comes from topics of the bag (those of
-`synthesize` are found by themselves), a folder of labels by stamp, or boxes of balls.
+Reads ROS 1 bags, sqlite3 and mcap, raw and compressed images. Offline, which is the default and needs no ROS, every
+frame is segmented as fast as possible, and the result is always the same. With `--live` the bag is played at its own
+speed to the node over DDS, so that dropped frames and latency are those of the robot.
 
-Writes OUTPUT/report.html (one page to look at), report.json, report.csv, frames.jsonl, worst.png.
+Ground truth comes from topics of the bag (those of `synthesize` are found automatically), from a folder of label images
+by stamp, or from annotated balls. Writes report.html (one page), report.json, report.csv, frames.jsonl and worst.png
+into the output folder.
 """
 
 from __future__ import annotations
 
-import re
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from minisegnet_core.cli import command
 from minisegnet_core.commands.evaluation_options import (
-    add_evaluation_arguments,
-    bounds_of,
-    evaluate_and_report,
-    offline,
-    wanted_of,
+    add_evaluation_options,
+    evaluation_options,
+    ground_truth_files,
+    print_report,
+    progress_bar,
 )
-from minisegnet_core.errors import ConfigurationError, SourceError
-from minisegnet_core.evaluation.job import BagWork, settings_of
-from minisegnet_core.evaluation.sources.bags import AUTO, BagPart, BagQuestion, ReadableBag, choose_topics
-from minisegnet_core.evaluation.sources.problems import Problems
-from minisegnet_core.frames.bag import BagImages
-
-APART = 5
-"""Frames between two that are shown: neighbours in a bag are bad for the same reason."""
+from minisegnet_core.commands.model_options import segmenter_config
+from minisegnet_core.commands.parser import CommandParser, number, path
+from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.evaluation.plan import plan_bags
+from minisegnet_core.evaluation.run import evaluate
+from minisegnet_core.evaluation.sources.bags import AUTO, BagSelection
 
 
-NAMED = 3
-"""Sources named in the report's head; all stand in its table."""
-
-
-@dataclass
-class Plan:
-    """What the given bags come to: their parts, their images together, and what is wrong with them."""
-
-    parts: list[BagPart] = field(default_factory=list)
-    images: int = 0
-    problems: Problems = field(default_factory=Problems)
-    failures: list[str] = field(default_factory=list)
-
-
-@command
-def main(argv: Sequence[str], prog: str) -> int:
-    parser = make_parser(prog)
-    arguments = parser.parse_args(list(argv))
-    bounds_of(arguments)
-    if arguments.live and (arguments.workers > 1 or arguments.cluster):
-        raise ConfigurationError('--live plays one bag after the other; leave --workers and --cluster out')
-    if not arguments.live and (arguments.check_live or arguments.rate != 1):
-        raise ConfigurationError('--rate and --check-live are of a live replay: give --live too')
-    if not arguments.rate > 0:
-        raise ConfigurationError(f'--rate is {arguments.rate:g}; it must be above 0')
-    if arguments.live:
-        # Late: offline needs no ROS. Before any work: ROS's wheels start Python anew when they are first imported.
-        import minisegnet_ros.live_evaluation as live_module
-    question = BagQuestion(
-        tuple(arguments.topic),
-        arguments.label_topic,
-        arguments.ball_topic,
-        Path(arguments.labels) if arguments.labels else None,
-        Path(arguments.balls) if arguments.balls else None,
-        arguments.ball_class,
-    )
-    plan = plan_of([Path(bag) for bag in arguments.bags], question)
-    if not plan.parts:
-        raise SourceError('; '.join(plan.failures))
-    names = file_names(plan.parts)
-    works = [
-        BagWork(part, question, wanted_of(arguments, names[k] if len(names) > 1 else '', APART))
-        for k, part in enumerate(plan.parts)
-    ]
-    settings = settings_of(arguments, arguments.workers)
-    run = offline(arguments.workers, arguments.cluster, plan.images)
-    if arguments.live:
-        run = live_module.live(arguments.rate, plan.images, arguments.check_live)
-    source = ', '.join(f'{part.path.name} {part.topic}' for part in plan.parts[:NAMED])
-    if len(plan.parts) > NAMED:
-        source += f' and {len(plan.parts) - NAMED} more'
-    return evaluate_and_report(arguments, works, settings, run, source, plan.problems, plan.failures)
-
-
-def make_parser(prog: str) -> ArgumentParser:
-    """The command's options."""
-    parser = ArgumentParser(prog=prog, description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument('bags', nargs='+', help='ROS bags: .bag, .db3, .mcap or folders')
+def make_parser(prog: str) -> CommandParser:
+    """Return the command's parser."""
+    parser = CommandParser.of(prog, __doc__)
+    parser.add_argument('bags', nargs='+', type=path, metavar='BAG', help='ROS bag: .bag, .db3, .mcap or a folder')
     parser.add_argument(
         '--topic',
         action='append',
         default=[],
-        help='image topic; repeated: the first that a bag has; all: each of a bag (default: the only one)',
+        metavar='NAME',
+        help='image topic, or all; if repeated, the first topic that a bag has (default: its only image topic)',
     )
-    topics = parser.add_argument_group('truth in the bag')
+    topics = parser.add_argument_group('ground truth in the bag')
     topics.add_argument(
         '--label-topic',
         default=AUTO,
-        help='topic of label images, or none (default: auto, that of synthesize if there)',
+        metavar='NAME',
+        help='topic of label images, or none (default: auto, the topic of synthesize if the bag has it)',
     )
     topics.add_argument(
         '--ball-topic',
         default=AUTO,
-        help='topic of balls, PointStamped or Detection2DArray, or none (default: auto, as above)',
+        metavar='NAME',
+        help='topic of balls, PointStamped or Detection2DArray, or none (default: auto, as for --label-topic)',
     )
-    live = parser.add_argument_group('replay')
-    live.add_argument('--live', action='store_true', help='play to the real node over DDS, in a domain of its own')
-    live.add_argument('--rate', type=float, default=1.0, help='speed of --live (default: 1, as recorded)')
+    live = parser.add_argument_group('live replay')
+    live.add_argument('--live', action='store_true', help='play the bag to the node over DDS, in a domain of its own')
     live.add_argument(
-        '--check-live', action='store_true', help='with --live: evaluate offline too, and say where the two differ'
+        '--rate', type=number(above=0), default=1.0, metavar='X', help='playback speed (default: 1, as recorded)'
     )
-    add_evaluation_arguments(parser)
+    live.add_argument(
+        '--check-live', action='store_true', help='also evaluate offline, and count the frames where the two differ'
+    )
+    add_evaluation_options(parser)
     return parser
 
 
-def plan_of(bags: Sequence[Path], question: BagQuestion) -> Plan:
-    """Looks into all bags; one that cannot be used is a failure with its reason, and the others go on."""
-    plan = Plan()
-    for path in bags:
-        problems = Problems()
-        try:
-            with ReadableBag(path) as bag:
-                for topic in choose_topics(bag.path, question, problems):
-                    plan.parts.append(BagPart(path, topic))
-                    plan.images += len(BagImages(bag.path, topic))
-        except SourceError as error:
-            plan.failures.append(str(error))
-        plan.problems.merge(problems)
-    return plan
+@command
+def main(argv: Sequence[str], prog: str) -> int:
+    values = make_parser(prog).parse_args(argv)
+    options, config = evaluation_options(values), segmenter_config(values)
+    _check_live(values)
+    runner = None
+    if values.live:
+        # Offline needs no ROS. Import it before any work: the ROS wheels restart Python on their first import.
+        from minisegnet_ros.live_evaluation import live_runner
+
+        runner = live_runner(values.rate, values.check_live)
+    selection = BagSelection(tuple(values.topic), values.label_topic, values.ball_topic, ground_truth_files(values))
+    plan = plan_bags(values.bags, selection)
+    with progress_bar(plan, options, 'live' if values.live else 'evaluate') as progress:
+        report = evaluate(plan, values.output, config, options=options, runner=runner, progress=progress)
+    return print_report(report)
 
 
-def file_names(parts: Sequence[BagPart]) -> list[str]:
-    """A name fit for files for each part: the bag's, and the topic's where a bag has several; all different."""
-    several = {part.path for part in parts if sum(other.path == part.path for other in parts) > 1}
-    names: list[str] = []
-    for part in parts:
-        text = part.path.stem + (part.topic if part.path in several else '')
-        name = base = re.sub(r'[^\w.-]+', '_', text).strip('_')
-        number = 1
-        while name in names:
-            number += 1
-            name = f'{base}_{number}'
-        names.append(name)
-    return names
+def _check_live(values: Namespace) -> None:
+    if values.live and (values.workers > 1 or values.cluster):
+        raise ConfigurationError('--live plays one bag after the other; leave out --workers and --cluster')
+    if not values.live and (values.check_live or values.rate != 1):
+        raise ConfigurationError('--rate and --check-live belong to a live replay; add --live')
 
 
 if __name__ == '__main__':

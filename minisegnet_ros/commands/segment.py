@@ -1,52 +1,59 @@
-"""The program `segment`: the node in a process of its own, with its arguments, signals and exit codes."""
+"""Run the ROS 2 node that segments camera images.
+
+    ros2 run minisegnet_ros segment --ros-args -p engine:=openvino -r image:=/camera/image_raw
+
+Parameters and topics are ROS arguments. The node runs until Ctrl-C or SIGTERM.
+"""
 
 from __future__ import annotations
 
-import argparse
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import rclpy
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
-from minisegnet_core.cli import EXIT_USAGE, without_ros_arguments
+from minisegnet_core.cli import without_ros_arguments
+from minisegnet_core.commands.parser import EXIT_USAGE, CommandParser
 from minisegnet_core.errors import ConfigurationError
-from minisegnet_ros.environment import ignore_signals, note_signals, spin_until
+from minisegnet_ros.rclpy_compat import spin_until
 from minisegnet_ros.segment_node import SegmentNode
 
 SWITCH_INTERVAL = 2e-4
-"""Seconds after which a thread must let another one run. Python's own 5 ms come on top of a frame's latency more than
-once, where one thread is busy receiving while another has something to publish.
+"""Seconds after which a Python thread must let another one run.
+
+Python's default of 5 ms adds to the latency of an image several times, when one thread is busy receiving while another
+has something to publish.
 """
 
 SIGNAL_PERIOD = 0.1
-"""Seconds after which Ctrl-C is seen at the latest, and between wakes of a node without anything to do."""
+"""Maximum seconds until Ctrl-C takes effect, and between two wake-ups of an idle node."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Runs the ROS 2 node that segments camera images."""
+    """Run the node until a signal arrives; return the exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description='Runs the ROS 2 node that segments camera images.',
-        epilog='Parameters and topics are ROS arguments: --ros-args -p engine:=openvino -r image:=/camera/image_raw',
-    )
+    parser = CommandParser.of(prog or os.path.basename(sys.argv[0]), __doc__)
     parser.parse_args(without_ros_arguments(arguments))
-    ended = note_signals()
+    stopped = record_signals()
     node = executor = None
     try:
         rclpy.init(args=[parser.prog, *arguments], signal_handler_options=SignalHandlerOptions.NO)
-    except Exception as error:  # each distribution has its own types for ROS arguments that are wrong
+    except Exception as error:  # each distribution has its own types for wrong ROS arguments
         print(f'{parser.prog}: {str(error).splitlines()[0]}', file=sys.stderr)
         return EXIT_USAGE
     try:
         sys.setswitchinterval(SWITCH_INTERVAL)
         node = SegmentNode()
-        # For parameters and transitions, for diagnostics, and for the rest; images have threads of their own.
+        # One thread for parameters and transitions, one for diagnostics, one for the rest. Images have their own.
         executor = MultiThreadedExecutor(num_threads=3)
         executor.add_node(node)
-        spin_until(executor, ended, SIGNAL_PERIOD)
+        spin_until(executor, stopped, SIGNAL_PERIOD)
     except ConfigurationError as error:
         print(f'{parser.prog}: {error}', file=sys.stderr)
         return EXIT_USAGE
@@ -56,9 +63,29 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         if node is not None:
             node.stop()
             node.destroy_node()
-        rclpy.get_default_context().try_shutdown()  # rclpy's own function would put the signals' handlers back
+        rclpy.get_default_context().try_shutdown()  # rclpy.try_shutdown would reinstall the signal handlers
         ignore_signals()
     return 0
+
+
+def record_signals() -> Callable[[], bool]:
+    """Record SIGINT and SIGTERM from now on, and return a function that reports whether one has arrived.
+
+    Neither interrupts anything. Both arrive twice if launch forwards what the terminal, or a service manager, has sent
+    to all processes. A KeyboardInterrupt during the shutdown would print a traceback and return a failure.
+
+    Call it in the main thread before ``rclpy.init``.
+    """
+    received: list[int] = []
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _: received.append(number))
+    return lambda: bool(received)
+
+
+def ignore_signals() -> None:
+    """Ignore SIGINT and SIGTERM until the process ends: Python removes other handlers before it exits."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == '__main__':

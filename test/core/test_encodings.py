@@ -1,4 +1,4 @@
-"""Every encoding against its definition, computed here by hand or by OpenCV the other way round."""
+"""Every encoding, compared with its definition or with the inverse conversion of OpenCV."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minisegnet_core.encodings import SUPPORTED_ENCODINGS, decode_compressed, decode_image
-from minisegnet_core.errors import ImageError
+from minisegnet_core.errors import EncodingError, ImageError
 
 WIDTH, HEIGHT = 16, 12
 
@@ -21,7 +21,7 @@ def rgb() -> np.ndarray:
 
 
 def decode(values: np.ndarray, encoding: str, padding: int = 0, is_bigendian: bool = False) -> np.ndarray:
-    """Packs rows of values with padding of rubbish, decodes them, returns RGB."""
+    """Pack rows of values with arbitrary padding, decode them, and return RGB."""
     rows = np.ascontiguousarray(values).reshape(values.shape[0], -1).view(np.uint8)
     rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=77)
     height = HEIGHT
@@ -32,7 +32,7 @@ def decode(values: np.ndarray, encoding: str, padding: int = 0, is_bigendian: bo
 
 
 @pytest.mark.parametrize('padding', [0, 1, 6])
-def test_eight_bit_channels(rgb, padding):
+def test_eight_bit_channels_are_reordered(rgb, padding):
     alpha = np.full((HEIGHT, WIDTH, 1), 9, np.uint8)
     bgr = rgb[:, :, ::-1]
     for encoding, values in (
@@ -51,7 +51,7 @@ def test_eight_bit_channels(rgb, padding):
 
 @pytest.mark.parametrize('byte_order', ['<', '>'])
 @pytest.mark.parametrize('padding', [0, 3])
-def test_sixteen_bits_are_scaled(rgb, byte_order, padding):
+def test_sixteen_bits_are_scaled_to_eight(rgb, byte_order, padding):
     wide = (rgb.astype(np.uint16) * 257).astype(f'{byte_order}u2')
     big = byte_order == '>'
     np.testing.assert_array_equal(decode(wide, 'rgb16', padding, big), rgb)
@@ -67,8 +67,8 @@ def test_sixteen_bits_are_rounded_as_cv_bridge_rounds():
 
 
 @pytest.mark.parametrize('padding', [0, 4])
-def test_yuv(padding):
-    """A grey ramp has no chroma (128), so only the luma's place matters; then one colour tells U from V."""
+def test_yuv_is_converted(padding):
+    """A grey ramp has no chroma, so only the place of the luma matters; then one colour distinguishes U from V."""
     luma = np.tile(np.arange(WIDTH, dtype=np.uint8) * 10 + 40, (HEIGHT, 1))
     expected = np.clip((luma.astype(float) - 16) * 255 / 219, 0, 255)
     half = np.full((HEIGHT, WIDTH), 128, np.uint8)
@@ -98,7 +98,7 @@ def test_yuv(padding):
 
 
 @pytest.mark.parametrize('bits', [8, 16])
-def test_bayer_patterns_by_their_names(bits):
+def test_bayer_patterns_are_demosaicked_by_their_names(bits):
     color = {'r': 200, 'g': 120, 'b': 40}
     for pattern in ('rggb', 'bggr', 'gbrg', 'grbg'):
         tile = np.array([[color[pattern[0]], color[pattern[1]]], [color[pattern[2]], color[pattern[3]]]])
@@ -110,15 +110,15 @@ def test_bayer_patterns_by_their_names(bits):
 
 
 @pytest.mark.parametrize(('encoding', 'order'), [('rgb8', 'rgb'), ('bgr8', 'bgr'), ('8UC3', 'bgr')])
-def test_common_encodings_are_not_copied(rgb, encoding, order):
+def test_common_encodings_are_views_of_the_message(rgb, encoding, order):
     data = array('B', rgb.tobytes())
     pixels = decode_image(data, encoding, WIDTH, HEIGHT, 3 * WIDTH)
     assert pixels.order == order
     data[0] = 251
-    assert pixels.image[0, 0, 0] == 251, 'a view shows what becomes of its buffer'
+    assert pixels.image[0, 0, 0] == 251, 'a view shows changes of its buffer'
 
 
-def test_last_row_may_lack_its_padding(rgb):
+def test_the_padding_of_the_last_row_may_be_missing(rgb):
     rows = np.pad(rgb.reshape(HEIGHT, -1), ((0, 0), (0, 5)))
     pixels = decode_image(rows.tobytes()[:-5], 'rgb8', WIDTH, HEIGHT, rows.shape[1])
     np.testing.assert_array_equal(pixels.image, rgb)
@@ -129,8 +129,8 @@ def test_last_row_may_lack_its_padding(rgb):
     [
         ((b'', 'rgb8', 0, 0, 0), 'empty: 0x0'),
         ((b'', 'rgb8', 4, 0, 12), 'empty: 4x0'),
-        ((b'', 'rgb8', 4, 4, 12), 'truncated: 0 bytes'),
-        ((bytes(47), 'rgb8', 4, 4, 12), 'truncated: 47 bytes of data, 4x4 rgb8 with step 12 needs 48'),
+        ((b'', 'rgb8', 4, 4, 12), 'truncated: it has 0 bytes'),
+        ((bytes(47), 'rgb8', 4, 4, 12), 'truncated: it has 47 bytes of data, but 4x4 rgb8 with step 12 needs 48'),
         ((bytes(48), 'rgb8', 4, 4, 11), 'step of 11 bytes is too short: a row of 4 pixels rgb8 takes 12'),
         ((bytes(48), 'rgb8', 4, 4, 0), 'step of 0 bytes'),
         ((bytes(48), 'rgb8', 4, 4, 4_000_000_000), 'truncated'),
@@ -142,14 +142,14 @@ def test_last_row_may_lack_its_padding(rgb):
         ((bytes(16), 'nv12', 4, 4, 4), 'truncated'),
     ],
 )
-def test_bad_images_are_refused_in_one_sentence(arguments, text):
+def test_bad_images_are_rejected_in_one_line(arguments, text):
     with pytest.raises(ImageError, match=text) as caught:
         decode_image(*arguments)
     assert '\n' not in str(caught.value)
 
 
 @pytest.mark.parametrize('encoding', SUPPORTED_ENCODINGS)
-def test_smallest_images_decode_or_are_refused(encoding):
+def test_the_smallest_images_are_decoded_or_rejected(encoding):
     for width, height in ((1, 1), (2, 2), (3, 1), (2, 5)):
         try:
             pixels = decode_image(bytes(1000), encoding, width, height, 8 * width)
@@ -158,7 +158,7 @@ def test_smallest_images_decode_or_are_refused(encoding):
         assert pixels.image.shape == (height, width, 3)
 
 
-def test_compressed_formats(rgb):
+def test_compressed_formats_are_decoded(rgb):
     bgr = np.ascontiguousarray(rgb[:, :, ::-1])
     png = cv2.imencode('.png', bgr)[1].tobytes()
     for name in ('png', 'rgb8; png compressed bgr8', 'bgr8; png compressed bgr8', ''):
@@ -183,8 +183,18 @@ def test_compressed_formats(rgb):
         (lambda d: d, '32FC1; compressedDepth png', 'not brightness'),
     ],
 )
-def test_bad_compressed_images_are_refused(rgb, cut, name, text):
+def test_bad_compressed_images_are_rejected_in_one_line(rgb, cut, name, text):
     jpeg = cv2.imencode('.jpg', rgb)[1].tobytes()
     with pytest.raises(ImageError, match=text) as caught:
         decode_compressed(cut(jpeg), name)
     assert '\n' not in str(caught.value)
+
+
+def test_encodings_without_brightness_have_an_error_type_of_their_own(rgb):
+    for encoding in ('16UC1', '32FC1', 'unknown'):
+        with pytest.raises(EncodingError):
+            decode_image(bytes(48), encoding, 4, 4, 16)
+    png = cv2.imencode('.png', rgb)[1].tobytes()
+    for name in ('16UC1; png compressed ', 'x; compressedDepth png'):
+        with pytest.raises(EncodingError):
+            decode_compressed(png, name)

@@ -1,4 +1,4 @@
-"""The label grid, and maps brought onto it."""
+"""The label grid, and resampling of other grids onto it."""
 
 import threading
 
@@ -12,7 +12,7 @@ from minisegnet_core import geometry
 from minisegnet_core.errors import ConfigurationError
 
 
-def test_label_pixel_centres():
+def test_label_pixels_are_centred_on_their_blocks():
     assert geometry.label_to_image(0) == 1.5  # centre of received pixels 0, 1, 2, 3
     assert geometry.label_to_image(10) == 41.5
     assert geometry.image_to_label(41.5) == 10
@@ -27,20 +27,20 @@ def test_half_size_keeps_the_label_grid_of_8x8_blocks(width):
 @pytest.mark.parametrize(
     ('text', 'expected'), [('native', (641, 480)), ('half', (321, 240)), ('320x240', (320, 240)), ('64X65', (64, 65))]
 )
-def test_network_sizes(text, expected):
+def test_network_sizes_are_parsed(text, expected):
     assert geometry.parse_network_size(text, 641, 480) == expected
 
 
 @pytest.mark.parametrize('text', ['', 'quarter', '320', '320x', '32x240', '-320x240', '320x240x3'])
-def test_wrong_network_sizes(text):
+def test_wrong_network_sizes_are_rejected(text):
     with pytest.raises(ConfigurationError, match='native, half, or WIDTHxHEIGHT'):
         geometry.parse_network_size(text, 640, 480)
 
 
 @pytest.mark.parametrize('image_size', [(640, 480), (643, 481), (331, 243)])
 @pytest.mark.parametrize('network_size', [(320, 240), (512, 300), (331, 243)])
-def test_resampling_moves_nothing(image_size, network_size):
-    """A ramp over received coordinates, sampled where the network's pixels lie, comes back as that ramp."""
+def test_resampling_keeps_every_place(image_size, network_size):
+    """A ramp over received coordinates, sampled at the network's pixels, is restored on the label grid."""
     width, height = geometry.label_size(*network_size)
     scale = [image / network for image, network in zip(image_size, network_size, strict=True)]
     x = (geometry.label_to_image(np.arange(width)) + 0.5) * scale[0] - 0.5  # received pixels
@@ -49,7 +49,7 @@ def test_resampling_moves_nothing(image_size, network_size):
     result = geometry.resample_to_label_grid(ramp.astype(np.float32), image_size, network_size)
     expected_width, expected_height = geometry.label_size(*image_size)
     assert result.shape == (2, expected_height, expected_width)
-    inner = np.s_[2:-3, 2:-3]  # at the border the map is continued, not extrapolated
+    inner = np.s_[2:-3, 2:-3]  # values are repeated beyond the border, not extrapolated
     expected_x = np.broadcast_to(geometry.label_to_image(np.arange(expected_width)), result.shape[1:])
     expected_y = np.broadcast_to(geometry.label_to_image(np.arange(expected_height))[:, None], result.shape[1:])
     np.testing.assert_allclose(result[0][inner], expected_x[inner], atol=0.3)
@@ -61,7 +61,7 @@ SIZES = [((640, 480), (320, 240)), ((640, 480), (512, 384)), ((643, 481), (322, 
 
 
 def by_definition(probabilities, image_size, network_size):
-    """As `resample_to_label_grid`, with maps made in floating point for the one call."""
+    """Restate `resample_to_label_grid` with floating-point maps."""
     width, height = geometry.label_size(*image_size)
     x = (np.arange(width) + 0.5) * network_size[0] / image_size[0] - 0.5
     y = (np.arange(height) + 0.5) * network_size[1] / image_size[1] - 0.5
@@ -75,18 +75,18 @@ def random_map(network_size, seed=0):
 
 
 @pytest.mark.parametrize(('image_size', 'network_size'), SIZES)
-def test_kept_maps_give_what_maps_made_anew_give(image_size, network_size):
+def test_cached_maps_give_the_same_result_as_new_ones(image_size, network_size):
     for seed in range(2):
         probabilities = random_map(network_size, seed)
         result = geometry.resample_to_label_grid(probabilities, image_size, network_size)
         expected = by_definition(probabilities, image_size, network_size)
-        # cv2.remap rounds places to 1/32 pixel, the plain resize of matching grids does not.
+        # cv2.remap rounds coordinates to 1/32 pixel; the plain resize of matching grids does not.
         exact = image_size[0] % network_size[0] == 0
         np.testing.assert_allclose(result, expected, atol=1e-6 if exact else 0.035)
         np.testing.assert_array_equal(result, geometry.resample_to_label_grid(probabilities, image_size, network_size))
 
 
-def test_maps_are_kept_for_few_sizes_only_and_are_not_changed():
+def test_maps_are_cached_for_few_sizes_and_are_read_only():
     geometry._resampling_maps.cache_clear()
     for width in range(100, 200, 4):
         geometry.resample_to_label_grid(random_map((90, 90)), (width + 1, 99), (90, 90))
@@ -99,7 +99,7 @@ def test_maps_are_kept_for_few_sizes_only_and_are_not_changed():
             values[0, 0] = 0
 
 
-def test_threads_share_the_maps():
+def test_threads_share_the_cached_maps():
     geometry._resampling_maps.cache_clear()
     expected = {sizes: by_definition(random_map(sizes[1]), *sizes) for sizes in SIZES}
     wrong = []

@@ -21,8 +21,8 @@ MAY_IMPORT_TORCH = ('model.py', 'checkpoint.py', 'training', 'export', 'inferenc
 LAYERS = (
     # Each line may import the lines above it, not those below. Within a line, packages do not import each other unless
     # SAME_LAYER says so.
-    ('errors', 'limits'),
-    ('files', 'classes', 'parallel', 'processor'),
+    ('errors', 'limits', 'processor'),
+    ('files', 'classes', 'parallel'),
     ('imaging', 'resources', 'preprocessing', 'geometry', 'settings'),
     ('encodings', 'ball', 'video'),
     ('visualization', 'metrics', 'model', 'frames'),

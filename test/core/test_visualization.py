@@ -1,4 +1,4 @@
-"""Pictures: colours where the classes are, nothing where they are not."""
+"""Images for people: colours of the classes, overlays, contact sheets, videos."""
 
 import cv2
 import numpy as np
@@ -9,19 +9,19 @@ from minisegnet_core.video import VideoWriter
 from minisegnet_core.visualization import colorize, contact_sheet, draw_overlay, enlarge_labels
 
 
-def test_colors():
-    picture = colorize(np.array([[0, 1, 2, 3, 255]], np.uint8), SOCCER)
-    assert picture[0].tolist() == [[0, 0, 0], [255, 64, 0], [255, 255, 255], [0, 160, 0], [128, 128, 128]]
+def test_labels_take_the_colours_of_their_classes():
+    colored = colorize(np.array([[0, 1, 2, 3, 255]], np.uint8), SOCCER)
+    assert colored[0].tolist() == [[0, 0, 0], [255, 64, 0], [255, 255, 255], [0, 160, 0], [128, 128, 128]]
 
 
-def test_enlarged_labels_are_cut_at_the_border():
+def test_enlarged_labels_are_cropped_at_the_border():
     enlarged = enlarge_labels(np.array([[1, 2], [3, 0]], np.uint8), 7, 5)
     assert enlarged.shape == (5, 7)
     assert enlarged[3].tolist() == [1, 1, 1, 1, 2, 2, 2]
     assert enlarged[4].tolist() == [3, 3, 3, 3, 0, 0, 0]
 
 
-def test_overlay_leaves_background_as_it_is_and_mixes_the_rest():
+def test_an_overlay_keeps_background_and_blends_the_other_classes():
     image = np.full((9, 10, 3), 100, np.uint8)
     labels = np.zeros((3, 3), np.uint8)
     labels[0, 1] = 3
@@ -30,10 +30,10 @@ def test_overlay_leaves_background_as_it_is_and_mixes_the_rest():
     assert (overlay[:4, 4:8] == [50, 130, 50]).all()
     overlay[:4, 4:8] = 100
     assert (overlay == 100).all()
-    assert (image == 100).all()  # the input is not drawn on
+    assert (image == 100).all()  # the input is unchanged
 
 
-def test_overlay_circles_the_ball():
+def test_an_overlay_circles_the_ball():
     image = np.zeros((120, 160, 3), np.uint8)
     overlay = draw_overlay(image, np.zeros((30, 40), np.uint8), SOCCER, [Ball(80, 70, 10, 0.9)])
     ys, xs = np.nonzero((overlay == [255, 0, 255]).all(-1))
@@ -41,14 +41,14 @@ def test_overlay_circles_the_ball():
     assert abs((ys.min() + ys.max()) / 2 - 70) <= 1
 
 
-def test_contact_sheet_places_cells_row_by_row():
+def test_a_contact_sheet_places_images_row_by_row():
     images = [np.full((20, 40, 3), value, np.uint8) for value in (10, 20, 30)]
     sheet = contact_sheet(images, columns=2, cell_width=40)
     assert sheet.shape == (4 + 2 * 24, 4 + 2 * 44, 3)
     assert [sheet[10, 10, 0], sheet[10, 60, 0], sheet[34, 10, 0], sheet[34, 60, 0]] == [10, 20, 30, 255]
 
 
-def test_video_can_be_read_again(tmp_path):
+def test_a_written_video_is_read_back(tmp_path):
     with VideoWriter(tmp_path / 'v.mp4', (81, 61), 10) as video:
         for index in range(5):
             video.write(np.full((61, 81, 3), (200, 40 * index, 0), np.uint8))

@@ -1,4 +1,8 @@
-"""Real nodes over the real middleware, on this host only, in a ROS domain of their own; skipped without rclpy."""
+"""Fixtures with real nodes over the real middleware, on this host only, in a ROS domain of their own.
+
+Without rclpy no test module is collected: a module-level ``pytest.skip`` would make pytest collect nothing at all where
+the plugin of launch_testing is active.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ try:
     import rclpy
 except ImportError as error:
     REASON = f'the ROS tests need rclpy ({error}): make test installs it, or source ROS 2'
-    collect_ignore_glob = ['test_*.py']
+    collect_ignore_glob = ['test_*.py', 'commands/test_*.py']
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
@@ -30,32 +34,30 @@ if not REASON:
     from minisegnet_core.ball import Ball
     from minisegnet_core.classes import SOCCER
     from minisegnet_core.errors import ConfigurationError, ModelError
-    from minisegnet_core.inference.segmenter import Segmentation
+    from minisegnet_core.inference.segmenter import Segmentation, SegmenterConfig
     from minisegnet_ros.environment import free_domain
 
-    # Robots and colleagues share our network; a hall is full of them.
+    # Robots and other developers may use the same network.
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     os.environ['ROS_DOMAIN_ID'] = str(free_domain())
 
 
 class FakeSegmenter:
-    """Answers at once what can be checked by hand: a label pixel is its block's first pixel's red value, modulo 4."""
+    """Answers at once and predictably: a label pixel is the red value of its block's first pixel, modulo 4."""
 
     created: ClassVar[list[FakeSegmenter]] = []
 
-    def __init__(
-        self, model='', *, engine='auto', network_size='native', threads=0, ball_threshold=0.5, ball_confidence=0.5,
-        precision='auto', device='auto',
-    ) -> None:  # fmt: skip
-        if model == 'missing':
+    def __init__(self, config: SegmenterConfig) -> None:
+        if config.model == 'missing':
             raise ModelError('there is no model file missing')
-        if engine == 'torch':
+        if config.engine == 'torch':
             raise ConfigurationError('the engine torch does not read it')
-        self.classes, self.engine, self.model_path, self.model_hash = SOCCER, 'fake', Path(model or 'f'), '0123456789ab'
+        self.config = config
+        self.classes, self.engine, self.model_hash = SOCCER, 'fake', '0123456789ab'
+        self.model_path = Path(config.model or 'f')
         self.precision, self.device, self.notes = 'float32', 'cpu', ()
-        self.options = {'network_size': network_size, 'threads': threads, 'precision': precision, 'device': device}
-        self.ball_threshold, self.ball_confidence = ball_threshold, ball_confidence
-        self.gate = threading.Event()  # work goes on while it is set
+        self.ball_threshold, self.ball_confidence = config.ball_threshold, config.ball_confidence
+        self.gate = threading.Event()  # run() blocks while it is cleared
         self.gate.set()
         self.seen: list[tuple[tuple[int, ...], str]] = []
         self.times: list[float] = []
@@ -89,8 +91,16 @@ def context() -> Iterator[None]:
     rclpy.try_shutdown()
 
 
+@pytest.fixture
+def without_context() -> Iterator[None]:
+    """Shut rclpy down during the test, for code that initialises it in a domain of its own."""
+    rclpy.try_shutdown()
+    yield
+    rclpy.init()
+
+
 def wait_for(condition: Callable[[], object], timeout: float = 60.0, what: str = '') -> object:
-    """The condition's value as soon as it is true; fails the test after ``timeout`` seconds."""
+    """Return the value of a condition as soon as it is true; fail the test after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
         if time.monotonic() > deadline:
@@ -106,10 +116,11 @@ def wait() -> Callable[..., object]:
 
 @pytest.fixture
 def spin() -> Iterator[Callable[..., object]]:
-    """spin(node) spins it in a thread of its own until the test ends, then destroys it."""
+    """spin(node) spins a node in a thread until the test ends, then destroys it."""
     from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 
-    from minisegnet_ros.environment import spin_until
+    from minisegnet_ros.rclpy_compat import spin_until
+    from minisegnet_ros.segment_node import SegmentNode
 
     running = []
 
@@ -120,10 +131,10 @@ def spin() -> Iterator[Callable[..., object]]:
         thread = threading.Thread(target=spin_until, args=(executor, stopped.is_set, 0.05), daemon=True)
         thread.start()
         running.append((node, executor, thread, stopped))
-        if getattr(node, '_settings', {}).get('autostart'):
-            # Publishers and subscriptions made at the same time in two threads of one process do not always find each
-            # other (Fast DDS 2.14). A camera is another process; here, one after the other.
-            wait_for(lambda: node._input is not None, what='the node to be active')
+        if isinstance(node, SegmentNode) and node.settings['autostart']:
+            # Publishers and subscriptions that are created at the same time in two threads of one process do not
+            # always discover each other (Fast DDS 2.14). A real camera is another process.
+            wait_for(lambda: node.images is not None, what='the node to be active')
         return node
 
     yield start
@@ -138,7 +149,7 @@ def spin() -> Iterator[Callable[..., object]]:
 
 @pytest.fixture
 def start(spin, wait, fake):
-    """start(outputs, parameters) gives a running node, its peer and its segmenter, connected both ways."""
+    """start(outputs, parameters) returns a running node, its peer and its segmenter, connected in both directions."""
 
     from rclpy.parameter import Parameter
 
@@ -152,14 +163,14 @@ def start(spin, wait, fake):
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         node = spin(SegmentNode(fake, parameter_overrides=overrides, namespace=namespace))
         peer = spin(Peer(outputs, compressed, namespace, qos), 1)
-        wait(lambda: node._input and peer.images.get_subscription_count() == 1, what='the node to subscribe')
+        wait(lambda: node.images and peer.images.get_subscription_count() == 1, what='the node to subscribe')
         if parameters.get('reliability', 'auto') == 'auto':
-            wait(lambda: node._input.reliability == qos.reliability, what='the reliability to follow the camera')
-        wait(lambda: peer.images.get_subscription_count() == 1, what='the node to subscribe anew')
+            wait(lambda: node.images.reliability == qos.reliability, what='the reliability to follow the camera')
+        wait(lambda: peer.images.get_subscription_count() == 1, what='the node to subscribe again')
         for name in outputs:
             topic = f'{namespace}/segment/{name}'
             wait(lambda topic=topic: node.count_publishers(topic) and node.count_subscribers(topic), what=topic)
-        wait(lambda: node._outputs.heard, what='outputs to be heard')
+        wait(lambda: node.outputs.have_subscribers, what='the outputs to have subscribers')
         return node, peer, fake.created[0]
 
     return begin

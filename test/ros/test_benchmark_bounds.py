@@ -1,4 +1,4 @@
-"""What the node's benchmark judges: hand-made measurements, one figure at a time beyond its bound."""
+"""The bounds of the node's benchmark, with measurements of which one figure at a time exceeds its bound."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def node_bounds():
     return module
 
 
-def test_all_met(node_bounds):
+def test_a_good_measurement_meets_all_bounds(node_bounds):
     found = node_bounds.bounds(GOOD)
     assert len(found) == 6 and all(bound.met for bound in found)
-    assert 'memory at each minute: 90.0, 100.0, 104.0, 104.9, 101.0 MB (+4.9% since minute 1 at most)' in (
+    assert 'memory at each minute: 90.0, 100.0, 104.0, 104.9, 101.0 MB (at most +4.9% since minute 1)' in (
         node_bounds.report(GOOD)
     )
 
@@ -52,7 +52,7 @@ def test_each_bound_can_be_missed(node_bounds, change):
     assert len(missed) == 1 and str(missed[0]).startswith('MISSED')
 
 
-def test_memory_of_a_short_run_is_not_judged(node_bounds):
+def test_the_memory_of_a_short_run_is_not_judged(node_bounds):
     short = GOOD | {'rss_mb_each_minute': [90.0, 120.0]}
     assert node_bounds.growth(short['rss_mb_each_minute']) is None
     assert len(node_bounds.bounds(short)) == 5

@@ -1,5 +1,6 @@
-"""Encodings of others through cv_bridge: tried in a child process first. A stand-in plays a cv_bridge that works, one
-that does not know the encoding, and one that crashes the process.
+"""Unknown encodings through cv_bridge, which is tried in a child process first.
+
+A stand-in for cv_bridge converts one encoding, rejects another, and crashes the process with a third.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ def stand_in(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv('PYTHONPATH', str(tmp_path), prepend=':')
     monkeypatch.delitem(sys.modules, 'cv_bridge', raising=False)
-    bridge.trouble_with.cache_clear()
+    bridge.cv_bridge_problem.cache_clear()
     yield
-    bridge.trouble_with.cache_clear()
-    sys.modules.pop('cv_bridge', None)  # the real one, if it was there, comes back
+    bridge.cv_bridge_problem.cache_clear()
+    sys.modules.pop('cv_bridge', None)  # the next import finds the real one, if it is installed
 
 
 def message_of(encoding: str, data: np.ndarray, /, **changes) -> Image:
@@ -49,7 +50,7 @@ def message_of(encoding: str, data: np.ndarray, /, **changes) -> Image:
     return Image(**fields)
 
 
-def test_an_encoding_that_only_cv_bridge_knows(stand_in):
+def test_an_encoding_that_only_cv_bridge_supports_is_converted(stand_in):
     planes = np.arange(24, dtype=np.uint8).reshape(3, 2, 4)
     pixels = pixels_of(message_of('planar8', planes))
     assert pixels.order == 'bgr'
@@ -60,7 +61,7 @@ def test_an_encoding_that_only_cv_bridge_knows(stand_in):
 @pytest.mark.parametrize(
     ('encoding', 'text'),
     [
-        ('crash16', r"'crash16'; cv_bridge cannot convert it either: it ended with code -6$"),
+        ('crash16', r"'crash16'; cv_bridge cannot convert it either: the process ended with exit code -6$"),
         ('nonsense', r'cv_bridge cannot convert it either: RuntimeError: Unrecognized image encoding \[nonsense\]'),
     ],
 )
@@ -70,7 +71,7 @@ def test_a_cv_bridge_that_fails_only_costs_the_image(stand_in, encoding, text):
             pixels_of(message_of(encoding, np.zeros(24, np.uint8)))
 
 
-def test_byte_orders_are_tried_apart(stand_in):
+def test_each_byte_order_is_tried_separately(stand_in):
     planes = np.arange(24, dtype=np.uint8)
     assert pixels_of(message_of('planar8', planes)).image.shape == (2, 4, 3)
     with pytest.raises(
@@ -79,13 +80,13 @@ def test_byte_orders_are_tried_apart(stand_in):
         pixels_of(message_of('planar8', planes, is_bigendian=1))
 
 
-class Done:
+class Succeeded:
     returncode = 0
 
 
-def test_it_is_tried_once_for_each_kind_of_image(stand_in, monkeypatch):
+def test_cv_bridge_is_tried_once_for_each_kind_of_image(stand_in, monkeypatch):
     tried = []
-    monkeypatch.setattr(bridge.subprocess, 'run', lambda command, **_: tried.append(command[3]) or Done())
+    monkeypatch.setattr(bridge.subprocess, 'run', lambda command, **_: tried.append(command[3]) or Succeeded())
     for encoding in ('planar8', 'planar8', 'planar8'):
         pixels_of(message_of(encoding, np.zeros(24, np.uint8)))
     assert tried == ['planar8']
@@ -94,18 +95,20 @@ def test_it_is_tried_once_for_each_kind_of_image(stand_in, monkeypatch):
 @pytest.mark.parametrize(
     ('changes', 'text'),
     [
-        ({'data': b'123'}, 'truncated: 3 bytes of data, 24 are needed'),
+        ({'data': b'123'}, 'truncated: 3 bytes of data, expected 24'),
         ({'width': 0}, 'empty'),
     ],
 )
-def test_what_never_reaches_it(stand_in, changes, text):
+def test_empty_and_truncated_images_do_not_reach_cv_bridge(stand_in, changes, text):
     with pytest.raises(ImageError, match=text):
         pixels_of(message_of('planar8', np.zeros(24, np.uint8), **changes))
 
 
-def test_without_cv_bridge(monkeypatch):
-    bridge.trouble_with.cache_clear()
+def test_without_cv_bridge_the_error_says_so(monkeypatch):
+    bridge.cv_bridge_problem.cache_clear()
     monkeypatch.setattr(bridge, 'find_spec', lambda name: None)
-    with pytest.raises(ImageError, match="unknown image encoding 'planar8'; cv_bridge, which may know it, is not inst"):
+    with pytest.raises(
+        ImageError, match="unknown image encoding 'planar8'; cv_bridge, which may support it, is not inst"
+    ):
         pixels_of(message_of('planar8', np.zeros(24, np.uint8)))
-    bridge.trouble_with.cache_clear()
+    bridge.cv_bridge_problem.cache_clear()

@@ -1,4 +1,4 @@
-"""What the status says, from counts and times set by hand."""
+"""The diagnostic status, from counts and times set by hand."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def values(statistics: Statistics) -> dict[str, str]:
     return {pair.key: pair.value for pair in statistics.status('name', {'engine': 'e'}).values}
 
 
-def test_numbers(clock):
+def test_the_status_holds_counts_rates_and_percentiles(clock):
     statistics = Statistics()
     for index in range(20):
         clock.now += 0.1
-        statistics.take()
+        statistics.receive()
         statistics.answer(latency=0.02 + 0.001 * index, engine=0.015, busy=0.017)
-    statistics.take(3)
+    statistics.receive(3)
     statistics.drop(2)
     statistics.drop(fault='broken')
     statistics.lose(4)
@@ -52,11 +52,11 @@ def test_numbers(clock):
 @pytest.mark.parametrize(
     ('publishers', 'text'),
     [
-        ((), 'no image for 3 s, nobody publishes any'),
-        (('left', 'right'), 'no image for 3 s, though published by left, right'),
+        ((), 'no image for 3 s, the topic has no publisher'),
+        (('left', 'right'), 'no image for 3 s, although left, right publishes'),
     ],
 )
-def test_absent_camera(clock, publishers, text):
+def test_an_absent_camera_is_reported_with_its_publishers(clock, publishers, text):
     statistics = Statistics()
     assert statistics.status('name', {}, publishers).level == DiagnosticStatus.OK
     clock.now += 3
@@ -64,7 +64,7 @@ def test_absent_camera(clock, publishers, text):
     assert (status.level, status.message) == (DiagnosticStatus.WARN, text)
 
 
-def test_complaints_come_and_go(clock):
+def test_problems_are_reported_until_they_end(clock):
     statistics = Statistics()
     noise = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
 
@@ -82,22 +82,22 @@ def test_complaints_come_and_go(clock):
     statistics.answer(0.01, 0.01, 0.01)
     for count in range(FROZEN + 1):
         assert 'frozen' not in message(), count
-        statistics.camera.see(noise)
+        statistics.camera.observe(noise)
     assert f'the camera is frozen: the last {FROZEN + 1} images are the same' in message()
-    statistics.camera.see(noise // 100)
+    statistics.camera.observe(noise // 100)
     assert 'dark' in message()
-    statistics.camera.see(noise ^ 1)
+    statistics.camera.observe(noise ^ 1)
     statistics.lose(2)
-    assert message() == '2 images were lost by the middleware in the last 10 s'
+    assert message() == 'the middleware lost 2 images in the last 10 s'
     clock.now += 1.9
     assert 'lost' in message()
     clock.now += 9
-    statistics.take()
+    statistics.receive()
     assert message() == 'segmenting'
     assert statistics.status('name', {}, paused=True).message == 'paused'
 
 
-def test_a_node_that_nobody_listens_to_does_not_say_that_it_segments():
+def test_a_node_without_subscribers_is_idle():
     statistics = Statistics()
 
     def message() -> str:
@@ -106,9 +106,9 @@ def test_a_node_that_nobody_listens_to_does_not_say_that_it_segments():
         return status.message
 
     statistics.skip()
-    assert message() == 'idle: nobody subscribes to any output'
+    assert message() == 'idle: no output has a subscriber'
     statistics.answer(0.01, 0.01, 0.01)
     assert message() == 'segmenting'
     statistics.skip()
     statistics.skip(paused=True)
-    assert message() == 'segmenting', 'paused is what `~/enable` says, not the last image'
+    assert message() == 'segmenting', '"paused" follows `~/enable`, not the last image'

@@ -14,7 +14,10 @@ import rclpy
 
 from minisegnet_core.ball import Ball
 from minisegnet_core.commands.synthesize import main as synthesize
-from minisegnet_core.evaluation.scoring.frames import FrameScore, TruthFrame
+from minisegnet_core.evaluation.run import Threshold
+from minisegnet_core.evaluation.scoring.frames import FrameScore
+from minisegnet_core.evaluation.sources.source import SourceFrame
+from minisegnet_core.inference.segmenter import SegmenterConfig
 from minisegnet_core.resources import models_directory, share_directory
 from minisegnet_ros.commands.evaluate_bag import main, make_parser
 from minisegnet_ros.live_evaluation import answers_of, node_parameters, same
@@ -42,9 +45,9 @@ def bag(tmp_path) -> Path:
 
 @needs_model
 def test_live_and_offline_agree_on_every_frame_both_answered(tmp_path, monkeypatch, capsys):
-    """On a rendered walk, with the truth that was recorded beside the images."""
+    """On a rendered walk, with the recorded ground truth."""
     bag = tmp_path / 'walk'
-    drawn = ['--sequence', '--count', '7', '--rate', '5', '--format', 'mcap', '--size', '160x128', '--workers', '1']
+    drawn = ['--sequence', '--count', '7', '--fps', '5', '--format', 'mcap', '--size', '160x128', '--workers', '1']
     assert synthesize([*drawn, '--output', str(bag)], 'synthesize') == 0
     monkeypatch.chdir(ROOT)
     rclpy.try_shutdown()  # the command makes a context of its own, in another domain
@@ -94,13 +97,13 @@ def test_answers_go_to_the_frames_of_their_place():
     recording = Recording([Played(0, 5, 0.0), Played(2, 5, 0.0, labels, 0.25, (1.0, 2.0, 3.0))])
     answer = answers_of(recording)
     image = np.zeros((8, 12, 3), np.uint8)
-    assert answer(TruthFrame(0, 'a', image)) is None, 'dropped'
-    assert answer(TruthFrame(1, 'b', image)) is None, 'never played'
-    found = answer(TruthFrame(2, 'c', image))
+    assert answer(SourceFrame(0, 'a', image)) is None, 'dropped'
+    assert answer(SourceFrame(1, 'b', image)) is None, 'never played'
+    found = answer(SourceFrame(2, 'c', image))
     assert found.label_image is labels and found.latency_ms == 250.0
     assert (found.ball.x, found.ball.y, found.ball.radius) == (1.0, 2.0, 3.0)
     with pytest.raises(KeyboardInterrupt):  # Ctrl-C came before this one was played
-        answer(TruthFrame(3, 'd', image))
+        answer(SourceFrame(3, 'd', image))
 
 
 def test_what_counts_as_the_same_answer():
@@ -117,9 +120,9 @@ def test_what_counts_as_the_same_answer():
 
 
 def test_the_node_gets_only_parameters_it_has():
-    settings = tuple({'model': 'm', 'engine': 'e', 'threads': 2, 'unheard_of': 1}.items())
-    image = TruthFrame(0, 'a', np.zeros((48, 64, 3), np.uint8))
-    parameters = node_parameters(settings, True, image)
+    config = SegmenterConfig('m', 'openvino', threads=2)
+    image = SourceFrame(0, 'a', np.zeros((48, 64, 3), np.uint8))
+    parameters = node_parameters(config, True, image)
     assert set(parameters) <= {p.name for p in PARAMETERS}
     assert (parameters['expected_size'], parameters['image_transport'], parameters['threads']) == (
         '64x48',
@@ -149,8 +152,9 @@ def test_launch_arguments_are_options_of_the_command():
     value |= dict.fromkeys(module.FLAGS, 'True')
     full = make_parser('x').parse_args(module.command_line(value))
     assert (full.live, full.check_live, full.overlay, full.write_bag) == (True,) * 4
-    assert (full.threads, full.rate, full.fail_under, full.topic) == (2, 0.5, ['mean_iou=0.8'], ['/a'])
-    assert full.labels == 'some labels', 'a text with spaces stays one argument'
+    assert (full.threads, full.rate, full.topic) == (2, 0.5, ['/a'])
+    assert full.fail_under == [Threshold('mean_iou', 0.8)]
+    assert full.labels == Path('some labels'), 'a text with spaces stays one argument'
 
 
 def test_launch_description_declares_what_it_uses():

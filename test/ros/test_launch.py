@@ -1,4 +1,4 @@
-"""Launch files and viewers' configurations: names against what the node declares and publishes, and really launched."""
+"""Launch files and viewer configurations: their names against those of the node, and real launches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOPICS = {f'/segment/{name}' for name in OUTPUTS} | {'/diagnostics'}
 
 
 def constant(path: Path, name: str) -> object:
-    """The literal that a file assigns to a name; without importing it, as `launch` is not everywhere."""
+    """Return the literal that a file assigns to a name, without importing the file: it needs the package `launch`."""
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Assign) and node.targets[0].id == name:
             return ast.literal_eval(node.value)
@@ -27,20 +27,19 @@ def constant(path: Path, name: str) -> object:
 
 
 def declared(path: Path) -> set[str]:
-    """First arguments of the file's DeclareLaunchArgument calls, where they are literals."""
+    """Return the first arguments of the file's DeclareLaunchArgument calls, if they are literals."""
     calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
     named = [c for c in calls if getattr(c.func, 'id', '') == 'DeclareLaunchArgument']
     return {c.args[0].value for c in named if isinstance(c.args[0], ast.Constant)}
 
 
-def test_arguments_of_the_launch_file():
+def test_the_launch_file_declares_what_it_reads():
     path = LAUNCH / 'segment.launch.py'
     parameters = set(constant(path, 'PARAMETERS'))
     assert parameters <= set(TABLE), 'only declared parameters'
     expected = {'image', 'camera_info', 'namespace', 'params_file', 'overlay', 'use_sim_time', 'log_level', 'respawn'}
     assert declared(path) == expected
     assert {'model', 'engine'} <= parameters
-    # What the file reads is what it declares.
     read = set(re.findall(r"value\['(\w+)'\]", path.read_text()))
     assert read <= expected | parameters
 
@@ -53,7 +52,7 @@ def test_viewers_show_topics_that_exist():
     layout = json.loads(find_config('segment.foxglove.json').read_text())
     named = set(re.findall(r'"(/[a-z_/]+)', json.dumps(layout)))
     assert named and named <= TOPICS
-    # Neither stretches the range of 8-bit images: ids 0 to 3 would be shown as black.
+    # Neither viewer scales 8-bit images: ids 0 to 3 would look black.
     assert '/segment/label_image' not in shown | named
 
 
@@ -77,10 +76,10 @@ def test_the_foxglove_layout_plots_keys_of_the_diagnostics():
 
 @pytest.fixture
 def launched(monkeypatch, tmp_path, tmp_path_factory):
-    """launched(file, arguments) runs a launch file and gives the command lines of what it starts; `said`: its log.
+    """launched(file, arguments) runs a launch file and returns the exit code and the command lines of what it starts.
 
-    In an ament index of our own, where this source tree is the installed package and its executables write down how
-    they were called.
+    Its attribute `log` holds what launch logged. A temporary ament index presents this source tree as the installed
+    package, with executables that record how they are called.
     """
     pytest.importorskip('launch_ros', reason='launch is not installed', exc_type=ImportError)
     from launch.actions import IncludeLaunchDescription
@@ -100,7 +99,7 @@ def launched(monkeypatch, tmp_path, tmp_path_factory):
         executable.write_text(f'#!/bin/sh\necho "{name} {profile} $*" >> {calls}\n')
         executable.chmod(0o755)
     monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path), prepend=':')
-    # Of all tests: launch writes on where the first one did.
+    # One folder for all tests, because launch goes on writing where the first test let it write.
     log = tmp_path_factory.getbasetemp() / 'launch_log'
     monkeypatch.setenv('ROS_LOG_DIR', str(log))
 
@@ -115,13 +114,13 @@ def launched(monkeypatch, tmp_path, tmp_path_factory):
         )
         before = len(logged())
         code = service.run()
-        run.said = logged()[before:]
+        run.log = logged()[before:]
         return code, sorted(calls.read_text().splitlines()) if calls.exists() else []
 
     return run
 
 
-def test_one_camera(launched):
+def test_one_camera_starts_one_node(launched):
     code, (line,) = launched('segment.launch.py', image='/camera/image_raw', log_level='warn')
     assert code == 0
     assert 'image:=/camera/image_raw' in line and 'camera_info:=/camera/camera_info' in line
@@ -137,38 +136,38 @@ def test_the_camera_info_is_beside_the_raw_images(launched, image, camera_info):
     assert f'image:={image}' in line and f'camera_info:={camera_info}' in line
 
 
-def test_a_params_file_that_is_none_starts_nothing(launched, tmp_path):
+def test_a_missing_params_file_starts_nothing(launched, tmp_path):
     code, lines = launched('segment.launch.py', params_file=str(tmp_path / 'mnie.yaml'))
     assert code == 1 and not lines
-    assert 'there is no params_file' in launched.said and 'mnie.yaml' in launched.said
+    assert 'there is no params_file' in launched.log and 'mnie.yaml' in launched.log
 
 
-@pytest.mark.parametrize('said', ['', 'true'])
-def test_simulated_time_is_said_only_where_it_is_asked_for(launched, said):
-    """Else the launch file's word would win over the params_file's."""
-    _, (line,) = launched('segment.launch.py', use_sim_time=said)
+@pytest.mark.parametrize('value', ['', 'true'])
+def test_simulated_time_is_passed_only_if_it_is_requested(launched, value):
+    """Otherwise the launch file would override the params_file."""
+    _, (line,) = launched('segment.launch.py', use_sim_time=value)
     files = [Path(word) for word in line.split() if Path(word).name.startswith('launch_params_')]
     given = [yaml.safe_load(file.read_text()) for file in files]
-    assert any('use_sim_time' in str(values) for values in given) == bool(said)
+    assert any('use_sim_time' in str(values) for values in given) == bool(value)
 
 
-def test_the_overlay_is_shown_under_its_namespace(launched):
+def test_rviz_shows_the_topics_of_the_namespace(launched):
     _, (viewer, node) = launched('segment.launch.py', overlay='true', namespace='left')
     assert node.startswith('segment') and '__ns:=/left' in node
     assert 'image:=image' in node and 'camera_info:=camera_info' in node
     assert '/segment/overlay/image:=/left/segment/overlay/image' in viewer and 'segment.rviz' in viewer
 
 
-def test_several_cameras(launched):
+def test_several_cameras_start_a_node_each(launched):
     code, lines = launched('segment_cameras.launch.py', cameras='left, /right')
     assert code == 0
     namespaces = [word for line in lines for word in line.split() if word.startswith('__ns')]
     assert namespaces == ['__ns:=/left', '__ns:=/right']
-    assert all('image:=image_raw' in line for line in lines), 'relative: each in its own namespace'
+    assert all('image:=image_raw' in line for line in lines), 'a relative name, resolved in each namespace'
 
 
 @pytest.mark.parametrize('cameras', ['', 'left,', 'left,left'])
-def test_wrong_lists_of_cameras(launched, cameras):
+def test_malformed_lists_of_cameras_are_rejected(launched, cameras):
     code, lines = launched('segment_cameras.launch.py', cameras=cameras)
     assert code == 1 and not lines
-    assert 'cameras must be different names' in launched.said
+    assert 'cameras must be different names' in launched.log

@@ -1,4 +1,4 @@
-"""The table of parameters against YAML, launch file and documentation; values set live, or rejected with the reason."""
+"""The table of parameters against YAML and documentation; values set live, or rejected with the reason."""
 
 from __future__ import annotations
 
@@ -16,21 +16,27 @@ from minisegnet_core.inference.engines.base import file_hash
 from minisegnet_core.resources import find_config
 from minisegnet_ros.parameters import PARAMETERS, Change
 from minisegnet_ros.segment_node import SegmentNode
-from support.peers import Peer, picture, stamps
+from support.peers import Peer, camera_image, stamps
 
-DOCUMENTATION = Path(__file__).resolve().parents[2] / 'docs' / 'node.md'
+DOCS = Path(__file__).resolve().parents[2] / 'docs'
 
 
-def test_yaml_holds_the_whole_table():
+def test_the_yaml_file_holds_the_whole_table():
     values = yaml.safe_load(find_config('segment.yaml').read_text())['/**']['ros__parameters']
     assert values == {p.name: p.default for p in PARAMETERS}
     assert {name: type(value) for name, value in values.items()} == {p.name: p.kind for p in PARAMETERS}
 
 
-def test_documentation_names_every_parameter():
-    text = DOCUMENTATION.read_text()
+def test_the_documentation_names_every_parameter():
+    page = next(path for path in (DOCS / 'reference' / 'node.md', DOCS / 'node.md') if path.is_file())
+    text = page.read_text()
     for parameter in PARAMETERS:
         assert f'`{parameter.name}`' in text, parameter.name
+
+
+def test_descriptions_are_sentences():
+    for parameter in PARAMETERS:
+        assert parameter.description[0].isupper() and parameter.description.endswith('.'), parameter.name
 
 
 def test_defaults_are_allowed():
@@ -65,36 +71,36 @@ def test_defaults_are_allowed():
         ('engine', 'torch', 'the engine torch does not read it'),
     ],
 )
-def test_rejected_with_the_reason(spin, wait, fake, name, value, reason):
+def test_a_wrong_value_is_rejected_with_the_reason(spin, wait, fake, name, value, reason):
     node = spin(SegmentNode(fake))
-    wait(lambda: node._state_machine.current_state[1] == 'active')
+    wait(lambda: node.state == 'active')
     before = node.get_parameter(name).value
     (result,) = node.set_parameters([Parameter(name, value=value)])
     assert not result.successful
     assert reason in result.reason
     assert node.get_parameter(name).value == before
-    assert node._settings[name] == before
+    assert node.settings[name] == before
 
 
 @pytest.mark.parametrize(
     ('name', 'value'), [('autostart', False), ('nice', 5), ('cpu_affinity', '0')]
 )  # fmt: skip
-def test_what_can_only_be_set_at_start(spin, wait, fake, name, value):
+def test_read_only_parameters_cannot_be_set_later(spin, wait, fake, name, value):
     node = spin(SegmentNode(fake))
     (result,) = node.set_parameters([Parameter(name, value=value)])
     assert not result.successful and 'read-only' in result.reason
 
 
-def test_what_a_model_is_made_ready_for_reaches_it(spin, wait, fake):
-    """Each loads a segmenter anew, warmed in the size and orientation that the network will see."""
+def test_each_model_parameter_loads_a_new_segmenter(spin, wait, fake):
+    """It is warmed up in the size and orientation that the network will see."""
     node = spin(SegmentNode(fake, parameter_overrides=[Parameter('cpu_affinity', value='')]))
-    wait(lambda: node._state_machine.current_state[1] == 'active')
+    wait(lambda: node.state == 'active')
     changes = {'network_size': 'half', 'threads': 3, 'precision': 'int8', 'device': 'gpu'}
     for count, (name, value) in enumerate(changes.items(), 2):
         (result,) = node.set_parameters([Parameter(name, value=value)])
         assert result.successful, result.reason
         assert len(fake.created) == count
-    assert fake.created[-1].options == changes
+    assert {name: getattr(fake.created[-1].config, name) for name in changes} == changes
     assert fake.created[-1].seen == [((480, 640, 3), 'rgb'), ((480, 640, 3), 'bgr')]
     for name, value in (('rotate', 90), ('roi', [0, 100, 320, 0]), ('expected_size', '800x600')):
         (result,) = node.set_parameters([Parameter(name, value=value)])
@@ -106,21 +112,21 @@ def test_what_a_model_is_made_ready_for_reaches_it(spin, wait, fake):
     assert not result.successful and 'does not fit into an image of 640x480' in result.reason
 
 
-def test_named_cpus_are_all_used(fake, monkeypatch):
-    """Who names CPUs has left out those for walking."""
+def test_all_listed_cpus_are_used(fake, monkeypatch):
+    """A user who lists CPUs has left out those of other programs."""
     monkeypatch.setattr('minisegnet_ros.scheduling.os.sched_setaffinity', lambda *_: None)
     monkeypatch.setattr('minisegnet_ros.scheduling.os.sched_getaffinity', lambda _: {0, 1, 2, 3})
     overrides = [Parameter('cpu_affinity', value='1-3'), Parameter('autostart', value=False)]
     node = SegmentNode(fake, parameter_overrides=overrides)
     node.trigger_configure()
-    assert fake.created[-1].options['threads'] == 3
+    assert fake.created[-1].config.threads == 3
     node.destroy_node()
 
 
 @pytest.mark.parametrize('name', ['image_transport', 'reliability', 'diagnostics_period'])
-def test_what_cannot_change_while_active(spin, wait, fake, name):
+def test_some_parameters_cannot_change_while_active(spin, wait, fake, name):
     node = spin(SegmentNode(fake))
-    wait(lambda: node._state_machine.current_state[1] == 'active')
+    wait(lambda: node.state == 'active')
     value = {'image_transport': 'compressed', 'reliability': 'reliable', 'diagnostics_period': 2.0}
     (result,) = node.set_parameters([Parameter(name, value=value[name])])
     assert not result.successful
@@ -132,15 +138,15 @@ def test_what_cannot_change_while_active(spin, wait, fake, name):
         wait(lambda: node.count_subscribers('/image/compressed'))
 
 
-def test_wrong_first_value_is_told():
+def test_a_wrong_initial_value_is_rejected():
     with pytest.raises(ConfigurationError, match='max_rate must be 0 to 1000 Hz'):
         SegmentNode(parameter_overrides=[Parameter('max_rate', value=-3.0)])
 
 
-def test_whole_numbers_serve_as_fractions(spin, fake, wait):
+def test_integers_are_accepted_for_floating_point_parameters(spin, fake, wait):
     node = spin(SegmentNode(fake, parameter_overrides=[Parameter('max_image_age', value=2)]))
-    wait(lambda: node._state_machine.current_state[1] == 'active')
-    assert node._settings['max_image_age'] == 2.0
+    wait(lambda: node.state == 'active')
+    assert node.settings['max_image_age'] == 2.0
     (result,) = node.set_parameters([Parameter('ball_threshold', value=1)])
     assert result.successful
     assert fake.created[-1].ball_threshold == 1.0
@@ -149,28 +155,28 @@ def test_whole_numbers_serve_as_fractions(spin, fake, wait):
     assert fake.created[-1].ball_confidence == 0.0
 
 
-def test_model_changes_between_two_frames(spin, wait, fake):
+def test_the_model_changes_between_two_images(spin, wait, fake):
     node = spin(SegmentNode(fake))
     peer = spin(Peer(), 1)
-    wait(lambda: node._worker and peer.images.get_subscription_count() and node._outputs.heard)
-    wait(lambda: node._input.reliability == peer.images.qos_profile.reliability)
+    wait(lambda: node.worker and peer.images.get_subscription_count() and node.outputs.have_subscribers)
+    wait(lambda: node.images.reliability == peer.images.qos_profile.reliability)
     wait(peer.images.get_subscription_count)
     answered = 0
     for index in range(6):
         stamp = 10 + index
-        peer.send(picture(1), stamp)
+        peer.send(camera_image(1), stamp)
         if index == 2:
             results = node.set_parameters([Parameter('model', value='other'), Parameter('ball_threshold', value=0.7)])
             assert all(result.successful for result in results)
-            assert node._vision.segmenter.model_path == Path('other')
-            assert node._vision.segmenter.ball_threshold == 0.7
+            assert node.vision.segmenter.model_path == Path('other')
+            assert node.vision.segmenter.ball_threshold == 0.7
         if index == 4:
             (result,) = node.set_parameters([Parameter('model', value='missing')])
             assert not result.successful
-            assert node._vision.segmenter.model_path == Path('other'), 'a failed load keeps the running model'
+            assert node.vision.segmenter.model_path == Path('other'), 'a failed load keeps the running model'
         wait(lambda stamp=stamp: stamp in stamps(peer.received['label_image']))
         answered += 1
-    assert answered == node._statistics.answered
+    assert answered == node.statistics.answered
     assert np.all([m.width == 32 for m in peer.received['label_image']])
 
 
@@ -178,18 +184,18 @@ GOALS = ClassSet((*SOCCER, SegmentationClass('goal', (255, 255, 0))))
 
 
 def with_goals(fake):
-    """A factory of segmenters: the model `goals` has one class more."""
+    """Return a factory of segmenters; the model `goals` has an additional class."""
 
-    def create(model='', **options):
-        segmenter = fake(model, **options)
-        segmenter.classes = GOALS if model == 'goals' else SOCCER
+    def create(config):
+        segmenter = fake(config)
+        segmenter.classes = GOALS if config.model == 'goals' else SOCCER
         return segmenter
 
     return create
 
 
-def test_a_model_of_other_classes_whose_topic_has_an_overridden_quality_of_service(spin, wait, fake):
-    """rclpy declares the override as a parameter while the publisher is made, amid a change of parameters."""
+def test_a_new_topic_may_have_a_qos_override(spin, wait, fake):
+    """rclpy declares the override as a parameter while the publisher is created, during a change of parameters."""
     name = 'qos_overrides./segment/goal_mask.publisher.reliability'
     node = spin(SegmentNode(with_goals(fake), parameter_overrides=[Parameter(name, value='best_effort')]))
     results = []
@@ -199,30 +205,30 @@ def test_a_model_of_other_classes_whose_topic_has_an_overridden_quality_of_servi
     setting.start()
     setting.join(30)
     assert results and results[0].successful, results
-    assert node._outputs.classes == GOALS and node.get_parameter(name).value == 'best_effort'
+    assert node.outputs.classes == GOALS and node.get_parameter(name).value == 'best_effort'
     wait(lambda: node.count_publishers('/segment/goal_mask') == 1 == node.count_publishers('/segment/label_image'))
     (result,) = node.set_parameters([Parameter('model', value='')])
     assert result.successful
     wait(lambda: not node.count_publishers('/segment/goal_mask') and node.count_publishers('/segment/label_image') == 1)
 
 
-def test_outputs_that_cannot_be_made_are_a_reason_to_refuse_a_model(spin, fake, monkeypatch):
+def test_a_model_whose_outputs_cannot_be_created_is_rejected(spin, fake, monkeypatch):
     node = spin(SegmentNode(with_goals(fake)))
     monkeypatch.setattr('minisegnet_ros.segment_node.Outputs', lambda *_: 1 / 0)
     (result,) = node.set_parameters([Parameter('model', value='goals')])
     assert not result.successful and result.reason == 'ZeroDivisionError: division by zero'
-    assert node._vision.segmenter.classes == node._outputs.classes == SOCCER
+    assert node.vision.segmenter.classes == node.outputs.classes == SOCCER
     (result,) = node.set_parameters([Parameter('ball_threshold', value=0.6)])
-    assert result.successful and node._vision.segmenter.ball_threshold == 0.6
+    assert result.successful and node.vision.segmenter.ball_threshold == 0.6
 
 
-def test_a_model_is_loaded_only_where_something_changes(spin, fake, tmp_path):
-    """`ros2 param load` sets every parameter of a file, one after the other, and most of them as they are."""
+def test_a_model_is_loaded_only_if_something_changes(spin, fake, tmp_path):
+    """`ros2 param load` sets every parameter of a file, one after the other, most of them to the value they have."""
     path = tmp_path / 'model'
     path.write_text('first')
 
-    def create(model='', **options):
-        segmenter = fake(model, **options)
+    def create(config):
+        segmenter = fake(config)
         segmenter.model_hash = file_hash(path)
         return segmenter
 
@@ -231,22 +237,22 @@ def test_a_model_is_loaded_only_where_something_changes(spin, fake, tmp_path):
     assert len(same) == 9
     assert all(result.successful for result in node.set_parameters(same))
     assert len(fake.created) == 1
-    path.write_text('a newer one')
+    path.write_text('second')
     assert node.set_parameters(same)[0].successful
     assert len(fake.created) == 2, 'another file under the same name'
 
 
-def test_misspelt_names_are_told(spin, fake, capfd):
+def test_unknown_names_are_warned_about(spin, fake, capfd):
     overrides = {'ball_treshold': 0.9, 'vignette': 30, 'use_sim_time': False, 'ball_confidence': 0.4}
     spin(SegmentNode(fake, parameter_overrides=[Parameter(name, value=value) for name, value in overrides.items()]))
-    said = [line for line in capfd.readouterr().err.splitlines() if 'there is no parameter' in line]
-    assert len(said) == 2
-    assert 'there is no parameter ball_treshold; is ball_threshold meant?' in said[0]
-    assert 'there is no parameter vignette (fine, if a file serves other nodes too)' in said[1]
+    lines = [line for line in capfd.readouterr().err.splitlines() if 'there is no parameter' in line]
+    assert len(lines) == 2
+    assert 'there is no parameter ball_treshold; did you mean ball_threshold?' in lines[0]
+    assert 'there is no parameter vignette (correct if the file serves other nodes too)' in lines[1]
 
 
-def test_a_region_that_the_expected_images_lack_names_the_parameter_to_set(spin, fake):
+def test_a_region_outside_the_expected_images_is_rejected_with_the_parameter_to_set(spin, fake):
     node = spin(SegmentNode(fake))
     (result,) = node.set_parameters([Parameter('roi', value=[0, 200, 1280, 520])])
     assert not result.successful
-    assert result.reason.endswith('expected_size must be the size of the images to come')
+    assert result.reason.endswith('set expected_size to the size of the images')

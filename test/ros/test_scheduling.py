@@ -1,4 +1,4 @@
-"""CPUs and niceness of the whole process, engine's threads included; in child processes, as neither can be undone."""
+"""CPU affinity and niceness of all threads of a process; in child processes, because neither can be undone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from minisegnet_core.errors import ConfigurationError
-from minisegnet_ros.scheduling import cpus_of, set_scheduling
+from minisegnet_ros.scheduling import parse_cpu_list, set_scheduling
 
 CHILD = """
 import os, sys, threading
@@ -31,17 +31,17 @@ waiting.set()
     ('text', 'cpus'),
     [('', ()), ('0', (0,)), ('3,1', (1, 3)), ('0,2-4', (0, 2, 3, 4)), (' 1 - 2 , 1', (1, 2))],
 )
-def test_lists_of_cpus(text, cpus):
-    assert cpus_of(text) == cpus
+def test_a_cpu_list_is_parsed(text, cpus):
+    assert parse_cpu_list(text) == cpus
 
 
 @pytest.mark.parametrize('text', ['a', '1-', '-1', '3-1', '1,,2', '0-99999', '1.5'])
-def test_wrong_lists_of_cpus(text):
+def test_a_malformed_cpu_list_is_rejected(text):
     with pytest.raises(ConfigurationError, match='cpu_affinity must be a list of CPU numbers'):
-        cpus_of(text)
+        parse_cpu_list(text)
 
 
-def test_all_threads_of_the_process_present_and_future():
+def test_all_present_and_future_threads_are_scheduled():
     cpu = max(os.sched_getaffinity(0))
     result = subprocess.run(
         [sys.executable, '-c', CHILD, str(cpu), '5'], capture_output=True, text=True, check=True, timeout=60
@@ -51,15 +51,15 @@ def test_all_threads_of_the_process_present_and_future():
     assert set(lines) == {f'5 [{cpu}]'}
 
 
-def test_a_cpu_that_is_not_here():
-    with pytest.raises(ConfigurationError, match='cpu_affinity names CPU 4000, which this process cannot have'):
+def test_a_cpu_that_does_not_exist_is_rejected():
+    with pytest.raises(ConfigurationError, match='cpu_affinity names CPU 4000, which this process may not use'):
         set_scheduling('4000', 0)
 
 
-def test_priority_that_this_user_may_not_have(monkeypatch):
-    def refuse(*_):
+def test_a_priority_without_permission_is_rejected(monkeypatch):
+    def deny(*_):
         raise PermissionError(13, 'Permission denied')
 
-    monkeypatch.setattr(os, 'setpriority', refuse)
+    monkeypatch.setattr(os, 'setpriority', deny)
     with pytest.raises(ConfigurationError, match='nice: -5 would raise the priority'):
         set_scheduling('', -5)

@@ -15,7 +15,7 @@ BASE = 1_700_000_000_000_000_000
 
 
 class BagMaker:
-    """Writes messages of one typestore to a bag of any of the three formats."""
+    """Write messages to a bag of one of the three formats."""
 
     def __init__(self, folder: Path, kind: str) -> None:
         self.kind = kind
@@ -33,17 +33,20 @@ class BagMaker:
         self.writer.close()
 
     def header(self, stamp: int):
+        """Return a header with a stamp in nanoseconds."""
         time = self.store.types['builtin_interfaces/msg/Time'](sec=stamp // 10**9, nanosec=stamp % 10**9)
         sequence = {'seq': 0} if self.kind == 'ros1' else {}
         return self.store.types['std_msgs/msg/Header'](**sequence, stamp=time, frame_id='camera')
 
     def write(self, topic: str, kind: str, message, received: int) -> None:
+        """Write a message of a type, received at a time in nanoseconds."""
         if topic not in self.connections:
             self.connections[topic] = self.writer.add_connection(topic, kind, typestore=self.store)
         serialize = self.store.serialize_ros1 if self.kind == 'ros1' else self.store.serialize_cdr
         self.writer.write(self.connections[topic], received, serialize(message, kind))
 
     def image(self, image, stamp: int, received: int, encoding='rgb8', topic='/camera/image', padding=0, cut=0) -> None:
+        """Write an Image with ``padding`` bytes behind each row, and without its last ``cut`` bytes."""
         height, width = image.shape[:2]
         rows = np.pad(image.reshape(height, -1), ((0, 0), (0, padding)))
         message = self.store.types['sensor_msgs/msg/Image'](
@@ -53,6 +56,7 @@ class BagMaker:
         self.write(topic, 'sensor_msgs/msg/Image', message, received)
 
     def compressed(self, data: bytes, image_format: str, stamp: int, received: int, topic='/camera/compressed') -> None:
+        """Write a CompressedImage."""
         message = self.store.types['sensor_msgs/msg/CompressedImage'](
             header=self.header(stamp), format=image_format, data=np.frombuffer(data, np.uint8)
         )

@@ -1,4 +1,4 @@
-"""Bags for tests: plain images with stamps of one's choice. Rendered bags come from `minisegnet synthesize`."""
+"""Bags of plain images with chosen stamps. Rendered bags come from `minisegnet synthesize`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FRAME_ID = 'camera_optical_frame'
 
 
 class BagWriter:
-    """A bag with one topic of rgb8 images.
+    """Writes a bag with one topic of rgb8 images.
 
     Args:
-        path: folder to make; it must not exist.
+        path: folder to create; it must not exist.
         topic: name of the image topic.
 
     Raises:
-        SourceError: the folder exists or cannot be made.
+        SourceError: the folder exists or cannot be created.
     """
 
     def __init__(self, path: Path, topic: str = '/camera/image_raw') -> None:
@@ -39,7 +39,7 @@ class BagWriter:
         self._connection = self._writer.add_connection(topic, RAW_TYPE, typestore=self._store)
 
     def add(self, image: NDArray[np.uint8], stamp: int) -> None:
-        """Adds an (H, W, 3) uint8 RGB image with its stamp in nanoseconds, which is the time of recording too."""
+        """Add an (H, W, 3) uint8 RGB image; its stamp in nanoseconds is the time of recording too."""
         types = self._store.types
         time = types['builtin_interfaces/msg/Time'](sec=stamp // 10**9, nanosec=stamp % 10**9)
         message = types[RAW_TYPE](
@@ -54,7 +54,7 @@ class BagWriter:
         self._writer.write(self._connection, stamp, self._store.serialize_cdr(message, RAW_TYPE))
 
     def close(self) -> None:
-        """Finishes the bag; without this it cannot be read."""
+        """Finish the bag; it cannot be read before."""
         self._writer.close()
 
     def __enter__(self) -> BagWriter:

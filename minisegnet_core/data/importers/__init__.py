@@ -1,1 +1,1 @@
-"""Other formats of labelled images, a file each. An importer lists its images; they are read later, in threads."""
+"""Importers of labelled images, one module per format. An importer lists its images; threads read them later."""

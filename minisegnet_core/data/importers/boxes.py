@@ -1,16 +1,15 @@
-"""Photos with boxes, as YOLO's label files have them: a model's own sure predictions, put right by the boxes.
+"""Images with YOLO's label files: a model labels them, and the boxes correct its labels.
 
-Boxes are the labels that most teams have, and a network that cuts out pixels cannot learn from them alone. So a model
-labels the photo first, pixels of which it is not sure are ignored (self-training with a confidence threshold: Lee,
-"Pseudo-Label", ICML 2013 workshop), and the boxes overrule it: a ball fills the ellipse in its box, nowhere else is a
-ball, and the middle of any other box belongs to that box's class.
+Most teams have boxes, but a segmentation network cannot learn from boxes alone. So a model labels the image first, and
+pixels of low confidence are ignored (self-training: Lee, "Pseudo-Label", ICML 2013 workshop). The boxes overrule the
+model: a ball fills the ellipse in its box, balls exist in boxes only, and the middle of any other box has its class.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -20,31 +19,71 @@ from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
 from minisegnet_core.classes import BALL, FIELD, IGNORE, LINE, ClassSet
-from minisegnet_core.data.importers.balls import balls_of_labels
-from minisegnet_core.data.importers.entry import Content, Entry, checked_longest_side, image_files, safe_name, shrunk
+from minisegnet_core.data.importers.entry import (
+    Content,
+    Entry,
+    balls_of_labels,
+    check_max_side,
+    image_files,
+    limit_size,
+    safe_name,
+)
 from minisegnet_core.data.importers.yolo import read_yolo
 from minisegnet_core.errors import ConfigurationError, SourceError
 from minisegnet_core.geometry import STRIDE
 from minisegnet_core.imaging import read_image
 
 Probabilities = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""(H, W, 3) uint8 RGB to (C, ceil(H/4), ceil(W/4)) float32: a model."""
+"""A model: (H, W, 3) uint8 RGB to (C, ceil(H/4), ceil(W/4)) float32 probabilities."""
 
-ROUND = 1.35
-"""A ball whose box is longer than this is cut off or half hidden; its outline is then the model's."""
+MAX_BALL_ASPECT = 1.35
+"""Aspect ratio of a box above which its ball is partly hidden, so that its outline is the model's."""
+
 CORE = 0.5
-"""Middle part of a box of another class, of its width and of its height, that is surely this class."""
+"""Fraction of the width and height of a box of another class, around its centre, that has this class."""
 
-ISLAND = 0.1
-"""A patch of field smaller than this share of the largest one is doubted."""
+ISLAND_FRACTION = 0.1
+"""Fraction of the largest area of field below which a separate area of field is ignored."""
+
 GAP = 3 * STRIDE + 1
-"""Pixels from which on islands of field are apart: borders between field and line, of which no model is sure, are less.
-"""
+"""Distance in pixels from which areas of field are separate. Unsure borders between field and line are narrower."""
+
+NO_BOXES = 'images without boxes, labelled by the model alone'
+
+
+@dataclass(frozen=True)
+class BoxOptions:
+    """How boxes and a model become labels.
+
+    Attributes:
+        categories: YOLO's class number to class name; boxes of other numbers are not used.
+        min_confidence: probability from which the model's label is kept, 0..1; other pixels are ignored.
+        max_side: maximum of the longer side in pixels, to which images are shrunk; 0 for no limit.
+
+    Raises:
+        ConfigurationError: a number is out of range.
+    """
+
+    categories: Mapping[int, str] = field(default_factory=lambda: {0: BALL})
+    min_confidence: float = 0.8
+    max_side: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_confidence < 1:
+            raise ConfigurationError(
+                f'minimum label confidence {self.min_confidence:g} must be at least 0 and less than 1'
+            )
+        check_max_side(self.max_side)
 
 
 @dataclass(frozen=True)
 class Box:
-    """label: class id of ours; x, y, width, height: centre and size as shares of the image's, 0..1."""
+    """A box of an image.
+
+    Attributes:
+        label: class id.
+        x, y, width, height: centre and size as fractions of the image's, 0..1.
+    """
 
     label: int
     x: float
@@ -53,7 +92,12 @@ class Box:
     height: float
 
     def corners(self, width: int, height: int, part: float = 1.0) -> tuple[int, int, int, int]:
-        """Left, top, right, bottom of the box, or of the middle ``part`` of it, in pixels; the last two excluded."""
+        """Return left, top, right, bottom of the box in pixels, the last two exclusive.
+
+        Args:
+            width, height: size of the image in pixels.
+            part: fraction of the box's width and height, around its centre.
+        """
         half_x, half_y = self.width * part / 2, self.height * part / 2
         left, right = (round(np.clip(self.x + side * half_x, 0, 1) * width) for side in (-1, 1))
         top, bottom = (round(np.clip(self.y + side * half_y, 0, 1) * height) for side in (-1, 1))
@@ -63,75 +107,72 @@ class Box:
 class BoxedImages:
     """Images with a text file of boxes beside each, or in a folder ``labels`` beside their folder ``images``.
 
-    Where an image has no such file, nothing is known of its boxes, and the model alone labels it; an empty file says
-    that there is none.
+    An empty text file means that the image has no boxes. An image without a text file is labelled by the model alone.
 
     Args:
-        root: folder of the images; subfolders are searched too.
-        probabilities: of the model.
-        classes: of the model.
-        names: of YOLO's class number: the name of a class of ours. Boxes of other numbers tell nothing.
-        confidence: probability from which the model is taken to be right, 0..1; pixels below are ignored.
-        longest_side: larger images are shrunk to it, pixels; 0: all stay as they are.
+        root: folder of the images, searched recursively.
+        probabilities: the model.
+        classes: classes of the model.
+        options: how boxes and model are combined.
 
     Raises:
-        SourceError: there is no such folder, no image in it, or no file of boxes for any of them.
-        ConfigurationError: a name is no class, or a number out of range.
+        SourceError: the folder does not exist, or holds no images, or no file of boxes.
+        ConfigurationError: a category's name is not a class.
     """
 
     def __init__(
-        self,
-        root: Path,
-        probabilities: Probabilities,
-        classes: ClassSet,
-        names: Mapping[int, str],
-        *,
-        confidence: float = 0.8,
-        longest_side: int = 0,
+        self, root: Path, probabilities: Probabilities, classes: ClassSet, options: BoxOptions | None = None
     ) -> None:
-        if not 0 <= confidence < 1:
-            raise ConfigurationError(f'confidence {confidence:g} must be at least 0 and below 1')
-        self.ids: dict[int, int] = {}
-        for number, name in names.items():
+        self.options = options or BoxOptions()
+        self.classes = classes
+        self.absent: dict[str, str] = {}
+        self.left_out: dict[str, int] = {}
+        self._ids: dict[int, int] = {}
+        for number, name in self.options.categories.items():
             label = classes.id_of(name)
             if label is None:
-                raise ConfigurationError(f'{number}={name}: there is no class {name!r} ({", ".join(classes.names)})')
-            self.ids[number] = label
-        self.absent: dict[str, str] = {}
-        self.probabilities, self.ball_id = probabilities, classes.id_of(BALL)
+                raise ConfigurationError(
+                    f'--map {number}={name}: there is no class {name!r}; use {", ".join(classes.names)}'
+                )
+            self._ids[number] = label
+        self._probabilities, self._ball_id = probabilities, classes.id_of(BALL)
         on_field = [classes.id_of(name) for name in (FIELD, LINE, BALL)]
-        self.surface = [number for number in on_field if number is not None] if on_field[0] is not None else []
-        self.confidence, self.longest_side = confidence, checked_longest_side(longest_side)
-        self.pairs = [(path, _box_file(path)) for path in image_files(root)]
-        if not any(boxes for _, boxes in self.pairs):
+        self._surface = [number for number in on_field if number is not None] if on_field[0] is not None else []
+        self._pairs = [(path, _box_file(path)) for path in image_files(root)]
+        if not any(boxes for _, boxes in self._pairs):
             raise SourceError(f'{root} holds no text file of boxes, neither beside an image nor in a folder labels')
-        self.root = root
+        self._root = root
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self._pairs)
 
     def __iter__(self) -> Iterator[Entry]:
-        for path, box_file in self.pairs:
-            image = shrunk(read_image(path), self.longest_side)
-            boxes = None if box_file is None else read_boxes(box_file, self.ids)
-            # The model runs here, not in the reader's threads: an engine takes one image at a time.
-            probabilities = self.probabilities(image)
+        for path, box_file in self._pairs:
+            image = limit_size(read_image(path), self.options.max_side)
+            boxes = None if box_file is None else read_boxes(box_file, self._ids)
+            # The model runs here and not in the reading threads, since an engine takes one image at a time.
             labels = weak_labels(
-                probabilities, image.shape[1], image.shape[0], boxes, self.ball_id, self.confidence, self.surface
+                self._probabilities(image),
+                image.shape[1],
+                image.shape[0],
+                boxes,
+                self._ball_id,
+                self.options.min_confidence,
+                self._surface,
             )
-            notes = Counter({'images without boxes, labelled by the model alone': int(boxes is None)})
+            notes = Counter({NO_BOXES: int(boxes is None)})
             yield Entry(
-                safe_name(path.relative_to(self.root).with_suffix('').as_posix()),
+                safe_name(path.relative_to(self._root).with_suffix('').as_posix()),
                 partial(Content, image, labels, self._balls(boxes, labels), notes),
                 label_file=box_file,
             )
 
     def _balls(self, boxes: list[Box] | None, labels: NDArray[np.uint8]) -> tuple[BallTruth, ...] | None:
-        if boxes is None or self.ball_id is None:
-            return balls_of_labels(labels, self.ball_id)
+        if boxes is None or self._ball_id is None:
+            return balls_of_labels(labels, self._ball_id)
         height, width = labels.shape
         balls = []
-        for box in (box for box in boxes if box.label == self.ball_id):
+        for box in (box for box in boxes if box.label == self._ball_id):
             left, top, right, bottom = box.corners(width, height)
             x, y = (left + right - 1) / 2, (top + bottom - 1) / 2
             balls.append(BallTruth(x, y, max(right - left, bottom - top) / 2, 1.0, x, y))
@@ -144,17 +185,22 @@ def weak_labels(
     height: int,
     boxes: list[Box] | None,
     ball_id: int | None,
-    confidence: float,
+    min_confidence: float,
     surface: Sequence[int] = (),
 ) -> NDArray[np.uint8]:
-    """(height, width) uint8 ids, 255 where nobody is sure.
+    """Return the labels of an image by a model and boxes.
 
     Args:
         probabilities: (C, ceil(height/4), ceil(width/4)) float32 of the model.
-        boxes: what is known of the image, or None: nothing.
-        ball_id: class of balls, or None: there is none.
-        confidence: probability from which the model is taken to be right, after the classes that the boxes rule out.
-        surface: class of the field, of which small islands are ignored, and those of what lies on it; empty: they stay.
+        width, height: size of the image in pixels.
+        boxes: all boxes of the image; None if they are unknown.
+        ball_id: class id of the ball; None without such a class.
+        min_confidence: probability from which the model's label is kept, after the classes that the boxes rule out.
+        surface: class id of the field, followed by those of classes that lie on it; small separate areas of field are
+            ignored. Empty: they are kept.
+
+    Returns:
+        (height, width) uint8 ids, 255 where the model is not sure.
     """
     size = probabilities.shape[2] * STRIDE, probabilities.shape[1] * STRIDE
     layers = [cv2.resize(layer, size, interpolation=cv2.INTER_LINEAR)[:height, :width] for layer in probabilities]
@@ -166,31 +212,31 @@ def weak_labels(
             left, top, right, bottom = box.corners(width, height)
             elsewhere[top:bottom, left:right] = False
         likely[ball_id, elsewhere] = 0
-    sure = likely.max(axis=0) >= confidence * np.maximum(likely.sum(axis=0), 1e-6)
+    sure = likely.max(axis=0) >= min_confidence * np.maximum(likely.sum(axis=0), 1e-6)
     labels = np.where(sure, likely.argmax(axis=0), IGNORE).astype(np.uint8)
     if surface:
-        _doubt_islands(labels, surface[0], surface[1:])
+        _ignore_islands(labels, surface[0], surface[1:])
     for box in boxes or ():
         if box.label != ball_id:
             left, top, right, bottom = box.corners(width, height, CORE)
             labels[top:bottom, left:right] = box.label
-    for box in balls:  # last: a ball may lie before what another box shows
+    for box in balls:  # last, since a ball may lie in front of another box's object
         _paint_ball(labels, box.corners(width, height), box.label)
     return labels
 
 
-def _doubt_islands(labels: NDArray[np.uint8], field_id: int, on_it: Collection[int]) -> None:
-    """Ignores the field of islands far smaller than the largest: there is one field; models see others in ceilings.
+def _ignore_islands(labels: NDArray[np.uint8], field_id: int, on_it: Collection[int]) -> None:
+    """Ignore areas of field that are far smaller than the largest, which models predict in ceilings, for example.
 
     Args:
-        on_it: further classes that lie on the field, and join what they divide.
+        on_it: further classes that lie on the field, and join the areas that they divide.
     """
     surface = np.isin(labels, [field_id, *on_it]).view(np.uint8)
     joined = cv2.dilate(surface, np.ones((GAP, GAP), np.uint8))
     count, islands, statistics, _ = cv2.connectedComponentsWithStats(joined)
     areas = statistics[:, cv2.CC_STAT_AREA]
     if count > 1:
-        small = areas < ISLAND * areas[1:].max()
+        small = areas < ISLAND_FRACTION * areas[1:].max()
         labels[small[islands] & (labels == field_id)] = IGNORE
 
 
@@ -199,25 +245,25 @@ def _paint_ball(labels: NDArray[np.uint8], corners: tuple[int, int, int, int], b
     inside = labels[top:bottom, left:right]
     if not inside.size:
         return
-    cut_off = left == 0 or top == 0 or right == labels.shape[1] or bottom == labels.shape[0]
-    tall, wide = inside.shape
-    if cut_off or max(tall, wide) > ROUND * min(tall, wide):
+    at_border = left == 0 or top == 0 or right == labels.shape[1] or bottom == labels.shape[0]
+    height, width = inside.shape
+    if at_border or max(height, width) > MAX_BALL_ASPECT * min(height, width):
         inside[inside != ball_id] = IGNORE
         return
-    y, x = np.ogrid[:tall, :wide]
-    ellipse = ((2 * x + 1) / wide - 1) ** 2 + ((2 * y + 1) / tall - 1) ** 2 <= 1
+    y, x = np.ogrid[:height, :width]
+    ellipse = ((2 * x + 1) / width - 1) ** 2 + ((2 * y + 1) / height - 1) ** 2 <= 1
     inside[~ellipse & (inside == ball_id)] = IGNORE
     inside[ellipse] = ball_id
 
 
 def read_boxes(path: Path, ids: Mapping[int, int]) -> list[Box]:
-    """The boxes of a YOLO label file, outlines by their extent.
+    """Return the boxes of a YOLO label file; an outline counts as its extent.
 
     Args:
-        ids: of YOLO's class number: our id. Boxes of other numbers are left out.
+        ids: YOLO's class number to class id; boxes of other numbers are left out.
 
     Raises:
-        DatasetError: a line is no box and no outline; see :func:`read_yolo`.
+        DatasetError: the file is not valid; see :func:`read_yolo`.
     """
     return [
         Box(ids[box.category], box.x, box.y, box.width, box.height) for box in read_yolo(path) if box.category in ids
@@ -225,6 +271,7 @@ def read_boxes(path: Path, ids: Mapping[int, int]) -> list[Box]:
 
 
 def _box_file(image: Path) -> Path | None:
+    """Return the text file beside an image, or in the folder ``labels`` that mirrors ``images``; None without one."""
     candidates = [image.with_suffix('.txt')]
     if 'images' in image.parts[:-1]:
         at = len(image.parts) - 1 - image.parts[::-1].index('images')

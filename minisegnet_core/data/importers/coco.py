@@ -1,12 +1,11 @@
 """COCO segmentations: one JSON file with polygons and run-length masks, and a folder of images.
 
-Run-length masks are decoded here rather than by pycocotools, which would be a compiled dependency for two short loops;
-the tests compare with it.
+Run-length masks are decoded here, since pycocotools would be a compiled dependency for two short loops. The tests
+compare both.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -18,43 +17,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.classes import BACKGROUND, BALL, FIELD, IGNORE, LINE, ClassSet
-from minisegnet_core.data.importers.balls import balls_of_labels
 from minisegnet_core.data.importers.colors import IGNORE_NAME
 from minisegnet_core.data.importers.entry import (
-    COPIED,
     Content,
     Entry,
     annotations_beside,
-    listed,
+    balls_of_labels,
+    copied_file,
     safe_name,
 )
-from minisegnet_core.errors import ConfigurationError, DatasetError, SourceError
+from minisegnet_core.errors import ConfigurationError, DatasetError, SourceError, listed
+from minisegnet_core.files import read_json
 from minisegnet_core.imaging import read_image
 
 IMAGE_FOLDERS = ('images', 'train', 'val', 'train2017', 'val2017', 'data', '.')
-PAINTED = {FIELD: 0, LINE: 2, BACKGROUND: 3, IGNORE_NAME: 4, BALL: 5}
-"""Which is painted over which: lines on the field, robots on lines, the ball last; other classes after the field."""
-OTHERS_PAINTED = 1
-OVERSAMPLING = 4
-"""Polygons are drawn this many times as large; a pixel belongs to one that covers half of it."""
 
-Annotation = Mapping[str, Any]
+PAINTING_ORDER = {FIELD: 0, LINE: 2, BACKGROUND: 3, IGNORE_NAME: 4, BALL: 5}
+"""Layer of each class; higher ones are painted over lower ones: lines over the field, robots over lines, balls last."""
+
+OTHER_CLASSES_ORDER = 1
+
+OVERSAMPLING = 4
+"""Factor by which polygons are enlarged for drawing. A pixel belongs to a polygon that covers more than half of it."""
+
+Segment = Mapping[str, Any]
+"""An entry of COCO's list ``annotations``."""
 
 
 class Coco:
-    """Images and segmentations of a COCO file. What no segmentation covers is ``rest``.
+    """Images and segmentations of a COCO file.
 
     Args:
-        source: the JSON file, or a folder that holds just one below it.
-        classes: of the ids.
+        source: the JSON file, or a folder that holds exactly one, directly or in a folder ``annotations``.
+        classes: classes of the ids.
         names: category names to class names or ``ignore``; a category named like a class needs no entry.
-        rest: class of what is not covered, or ``ignore``.
-        images: folder of the images; None: looked for beside the JSON file, and beside its folder ``annotations``.
+        rest: class of pixels without a segmentation, or ``ignore``; None is background, or ignore in sets without it.
+        images: folder of the images; None looks beside the JSON file, and beside its folder ``annotations``.
 
     Raises:
-        SourceError: there is no JSON file, or several.
-        DatasetError: it is not laid out like COCO, an image is missing, or a category has no class.
-        ConfigurationError: a name is no class.
+        SourceError: there is no JSON file, or there are several.
+        DatasetError: the file does not have COCO's layout, an image is missing, or a category has no class.
+        ConfigurationError: a name is not a class.
     """
 
     def __init__(
@@ -63,29 +66,30 @@ class Coco:
         classes: ClassSet,
         *,
         names: Mapping[str, str] | None = None,
-        rest: str = BACKGROUND,
+        rest: str | None = None,
         images: Path | None = None,
     ) -> None:
         self.absent: dict[str, str] = {}
+        self.left_out: dict[str, int] = {}
         self.classes = classes
         self.path = _json_file(source)
-        self.rest = self._id(rest)
+        self._rest = self._id(rest or (BACKGROUND if BACKGROUND in classes.names else IGNORE_NAME))
+        content = read_json(self.path, DatasetError)
         try:
-            content = json.loads(self.path.read_text())
             categories = {entry['id']: str(entry['name']) for entry in content['categories']}
             files = {entry['id']: str(entry['file_name']) for entry in content['images']}
             sizes = {entry['id']: _size(entry) for entry in content['images']}
-            by_image: dict[Any, list[Annotation]] = {image: [] for image in files}
+            by_image: dict[Any, list[Segment]] = {image: [] for image in files}
             for annotation in content['annotations']:
                 by_image[annotation['image_id']].append(annotation)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DatasetError(f'{self.path} is not laid out like COCO: {error!r}') from error
-        used = {annotation['category_id'] for annotations in by_image.values() for annotation in annotations}
-        self.ids = self._category_ids(categories, used, names or {})
+            used = {annotation['category_id'] for annotations in by_image.values() for annotation in annotations}
+        except (ValueError, KeyError, TypeError) as error:
+            raise DatasetError(f'{self.path} does not have the layout of COCO: {error!r}') from error
+        self._ids = self._category_ids(categories, used, names or {})
         folder = images or _image_folder(self.path, next(iter(files.values()), ''))
-        self.known = annotations_beside(folder)
-        self.images = [(folder / name, sizes[image], by_image[image]) for image, name in files.items()]
-        missing = [path for path, _, _ in self.images if not path.is_file()]
+        self._annotations = annotations_beside(folder)
+        self._images = [(folder / name, sizes[image], by_image[image]) for image, name in files.items()]
+        missing = [path for path, _, _ in self._images if not path.is_file()]
         if missing:
             raise DatasetError(
                 f'{len(missing)} images of {self.path} are missing: {listed(missing)}; name their folder with --images'
@@ -94,60 +98,62 @@ class Coco:
     def _id(self, name: str) -> int:
         label = IGNORE if name == IGNORE_NAME else self.classes.id_of(name)
         if label is None:
-            raise ConfigurationError(f'{name!r} is neither a class ({", ".join(self.classes.names)}) nor ignore')
+            raise ConfigurationError(f'{name!r} is neither a class nor ignore; use {", ".join(self.classes.names)}')
         return label
 
     def _category_ids(
         self, categories: Mapping[Any, str], used: set[Any], names: Mapping[str, str]
     ) -> dict[Any, tuple[int, int]]:
-        """Category to label id and painting order."""
+        """Return the label id and the painting order of each used category."""
         unknown = sorted(set(names) - set(categories.values()))
         if unknown:
             raise ConfigurationError(
                 f'{self.path} has no categories {listed(unknown)}; it has {listed(categories.values(), 20)}'
             )
-        lacking = sorted(str(category) for category in used - set(categories))
-        if lacking:
-            raise DatasetError(
-                f'{self.path}: its annotations are of categories that it does not list: {listed(lacking)}'
-            )
-        ids, without = {}, []
+        unlisted = sorted(str(category) for category in used - set(categories))
+        if unlisted:
+            raise DatasetError(f'{self.path} has annotations of categories that it does not list: {listed(unlisted)}')
+        ids, unmapped = {}, []
         for category in used:
             name = names.get(categories[category], categories[category].lower())
             if name != IGNORE_NAME and self.classes.id_of(name) is None:
-                without.append(f'{categories[category]!r}')
+                unmapped.append(f'{categories[category]!r}')
                 continue
-            ids[category] = self._id(name), PAINTED.get(name, OTHERS_PAINTED)
-        if without:
+            ids[category] = self._id(name), PAINTING_ORDER.get(name, OTHER_CLASSES_ORDER)
+        if unmapped:
             raise DatasetError(
-                f'{self.path}: no class for the categories {listed(sorted(without), 20)}; map each, '
-                "such as --map 'sports ball=ball' --map robot=background, or name a dataset.yaml with such classes in "
-                '--classes'
+                f'{self.path}: no class for the categories {listed(sorted(unmapped), 20)}; map each, such as '
+                "--map 'sports ball=ball' robot=background, or give a dataset.yaml with these classes by --classes"
             )
         return ids
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self._images)
 
     def __iter__(self) -> Iterator[Entry]:
-        for path, size, segments in self.images:
-            copied = path if path.suffix.lower() in COPIED else None
-            known = self.known.get(path.stem, {})
-            read = partial(self._read, path, size, segments)
-            yield Entry(safe_name(path.stem), read, known.get('group'), known.get('stamp'), None, copied, self.path)
+        for path, size, segments in self._images:
+            annotation = self._annotations.get(path.stem)
+            yield Entry(
+                safe_name(path.stem),
+                partial(self._read, path, size, segments),
+                group=annotation.group if annotation else None,
+                stamp=annotation.stamp if annotation else None,
+                image_file=copied_file(path),
+                label_file=self.path,
+            )
 
-    def _read(self, path: Path, size: tuple[int, int] | None, annotations: Sequence[Annotation]) -> Content:
+    def _read(self, path: Path, size: tuple[int, int] | None, segments: Sequence[Segment]) -> Content:
         image = read_image(path)
         shape = image.shape[0], image.shape[1]
-        if size is not None and size != shape[::-1]:  # polygons would be painted at the wrong place, in silence
+        if size is not None and size != shape[::-1]:  # polygons would be painted at the wrong place
             raise DatasetError(
-                f'{path} is {shape[1]}x{shape[0]}, but {self.path} says {size[0]}x{size[1]}: its segmentations were '
-                'drawn on images of that size; name their folder with --images'
+                f'{path} is {shape[1]}x{shape[0]}, but {self.path} says {size[0]}x{size[1]}; give the folder of the '
+                'images on which the segmentations were drawn by --images'
             )
-        labels = np.full(shape, self.rest, np.uint8)
+        labels = np.full(shape, self._rest, np.uint8)
         notes: Counter[str] = Counter()
-        for annotation in sorted(annotations, key=lambda entry: self.ids[entry['category_id']][1]):
-            segmentation = annotation.get('segmentation')
+        for segment in sorted(segments, key=lambda segment: self._ids[segment['category_id']][1]):
+            segmentation = segment.get('segmentation')
             if not segmentation:
                 notes['annotations without a segmentation, left out'] += 1
                 continue
@@ -155,9 +161,9 @@ class Coco:
                 mask = segmentation_mask(segmentation, shape)
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 raise DatasetError(
-                    f'{self.path}: segmentation of annotation {annotation.get("id")} ({path.name}): {error}'
+                    f'{self.path}: segmentation of annotation {segment.get("id")} ({path.name}): {error}'
                 ) from error
-            labels[mask] = self.ids[annotation['category_id']][0]
+            labels[mask] = self._ids[segment['category_id']][0]
         return Content(image, labels, balls_of_labels(labels, self.classes.id_of(BALL)), notes)
 
 
@@ -165,23 +171,23 @@ def _json_file(source: Path) -> Path:
     if source.is_file():
         return source
     if not source.is_dir():
-        raise SourceError(f'there is no {source}')
+        raise SourceError(f'{source} does not exist; give a COCO file or its folder')
     files = sorted(source.glob('*.json')) or sorted(source.glob('annotations/*.json'))
     if len(files) != 1:
-        raise SourceError(f'{source} holds {len(files)} JSON files, not one; name it: {listed(files) or "none"}')
+        raise SourceError(f'{source} holds {len(files)} JSON files instead of one ({listed(files)}); name the file')
     return files[0]
 
 
 def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
-    """(width, height) in pixels of an image as the JSON file tells it, or None where it does not."""
+    """Return (width, height) in pixels of an image in the JSON file, or None where they are not given."""
     width, height = entry.get('width'), entry.get('height')
     return (int(width), int(height)) if width and height else None
 
 
 def _image_folder(path: Path, name: str) -> Path:
-    """The first folder beside a JSON file that holds the image ``name``; else the first one, of which errors tell.
+    """Return the first folder beside a JSON file that holds the image ``name``, or else the first folder.
 
-    Label tools put the file into a folder ``annotations`` of its own.
+    Label tools write the file into a folder ``annotations`` of its own.
     """
     parent = path.absolute().parent
     roots = [parent.parent, parent] if parent.name == 'annotations' else [path.parent]
@@ -190,11 +196,15 @@ def _image_folder(path: Path, name: str) -> Path:
 
 
 def segmentation_mask(segmentation: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """(H, W) bool of a COCO segmentation: polygons ``[[x, y, x, y, ...], ...]``, or ``{size, counts}``, the counts as a
-    list or as COCO's compressed text.
+    """Return a COCO segmentation as an (H, W) bool mask.
+
+    Args:
+        segmentation: polygons ``[[x, y, x, y, ...], ...]``, or ``{size, counts}`` with the counts as a list or as
+            COCO's compressed text.
+        shape: (H, W) of the image.
 
     Raises:
-        ValueError: it is none of these, or not of ``shape`` (H, W).
+        ValueError: the segmentation has another form or another size.
     """
     if isinstance(segmentation, Mapping):
         if tuple(segmentation['size']) != shape:
@@ -204,13 +214,13 @@ def segmentation_mask(segmentation: Any, shape: tuple[int, int]) -> NDArray[np.b
     mask = np.zeros(shape, bool)
     for polygon in segmentation:
         if len(polygon) < 6 or len(polygon) % 2:
-            raise ValueError(f'a polygon of {len(polygon)} numbers; it needs x and y of three corners or more')
+            raise ValueError(f'a polygon has {len(polygon)} numbers; it needs x and y of three corners or more')
         _add_polygon(mask, np.array(polygon, np.float64).reshape(-1, 2))
     return mask
 
 
 def _add_polygon(mask: NDArray[np.bool_], corners: NDArray[np.float64]) -> None:
-    """Adds the pixels whose larger part lies inside; corners (K, 2) are measured from the image's corner."""
+    """Add the pixels whose larger part lies inside; corners (K, 2) are relative to the image's corner."""
     height, width = mask.shape
     low = np.floor(corners.min(axis=0)).astype(int).clip(0, [width, height])
     high = np.ceil(corners.max(axis=0)).astype(int).clip(0, [width, height])
@@ -225,7 +235,7 @@ def _add_polygon(mask: NDArray[np.bool_], corners: NDArray[np.float64]) -> None:
 
 
 def _runs_to_mask(counts: Sequence[int], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Runs alternate between outside and inside, down the columns, and begin outside."""
+    """Return the mask of runs that alternate between outside and inside, down the columns, starting outside."""
     if sum(counts) != shape[0] * shape[1] or min(counts, default=0) < 0:
         raise ValueError(f'its runs cover {sum(counts)} pixels, its image has {shape[0] * shape[1]}')
     inside = np.arange(len(counts)) % 2 == 1
@@ -233,8 +243,10 @@ def _runs_to_mask(counts: Sequence[int], shape: tuple[int, int]) -> NDArray[np.b
 
 
 def decode_counts(text: str) -> list[int]:
-    """Runs of COCO's compressed text: characters from ``0`` on hold five bits each, the lowest first, and a sixth that
-    tells whether more follow; from the fourth run on the difference to the run before the last is stored.
+    """Return the runs of COCO's compressed text.
+
+    Each character from ``0`` on holds five bits, the lowest first, and a sixth bit that is set if more characters
+    follow. From the fourth run on, the difference to the run before the last is stored.
     """
     counts: list[int] = []
     value = shift = 0

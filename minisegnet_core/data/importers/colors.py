@@ -1,4 +1,4 @@
-"""Label images painted in colours, and the ids they stand for."""
+"""Conversion of label images painted in colours to class ids."""
 
 from __future__ import annotations
 
@@ -11,35 +11,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.classes import IGNORE, SOCCER, ClassSet
+from minisegnet_core.data.importers.entry import UNKNOWN
 from minisegnet_core.errors import ConfigurationError, DatasetError
+from minisegnet_core.files import read_text
 
 Color = tuple[int, int, int]
 
 NEAR = 40.0
-"""Distance in RGB up to which a colour counts as the mapped one (JPEG, rounding); less where mapped ones are close."""
+"""Distance in RGB within which a colour counts as the mapped one, since JPEG and rounding change colours."""
+
 BORDER = 2
-"""Pixels up to which a blend of colours may lie from the classes it is blended of."""
+"""Distance in pixels within which a blend may lie from the classes that it blends."""
+
+MAX_UNKNOWN_COLORS = 5
+"""Number of unknown colours that are counted one by one, the most frequent ones."""
+
 IGNORE_NAME = 'ignore'
 LABELMAP = 'labelmap.txt'
 
 
 class ColorMap:
-    """Colours of a label image, each standing for a class or for ignore.
+    """Colours of a label image, each of which means a class or ignore.
 
-    A pixel takes the class of the nearest colour. A pixel near none is taken for a blend at an anti-aliased border: it
-    takes the nearest colour among those within two pixels of it, so that a blend of green and red does not become a
-    third class that happens to be painted brown. What is near no colour and near no border is unknown: ignored, and
+    A pixel takes the class of the nearest colour if that is near. Otherwise it counts as a blend at an anti-aliased
+    border, and takes the nearest colour among those within two pixels of it. So a blend of green and red does not
+    become a third class that happens to be brown. A pixel near no colour and no border is unknown: ignored, and
     counted.
 
-    Near is within ``NEAR``, and within less than half the distance of the two closest colours, so that none passes for
-    another. Greys that are neighbours, as ids are, thus count exactly, and between ids there are no blends.
+    Near means within ``NEAR``, and within less than half the distance of the two closest colours, so that no colour is
+    mistaken for another. Greys that are neighbours, as ids are, thus count exactly. Ids do not blend.
 
     Args:
-        colors: RGB to the class's name, or ``ignore``.
-        classes: that the names mean.
+        colors: RGB to class name, or to ``ignore``.
+        classes: classes of the names.
 
     Raises:
-        ConfigurationError: there is no colour, or a name is no class.
+        ConfigurationError: there are no colours, or a name is not a class.
     """
 
     def __init__(self, colors: Mapping[Color, str], classes: ClassSet = SOCCER) -> None:
@@ -52,7 +59,7 @@ class ColorMap:
             if label is None:
                 raise ConfigurationError(
                     f'the colour map names {name!r}, which is neither a class ({", ".join(classes.names)}) nor '
-                    'ignore; --classes dataset.yaml takes other classes'
+                    'ignore; give a dataset.yaml with other classes by --classes'
                 )
             ids.append(label)
         self._ids = np.array(ids, np.uint8)  # (K,)
@@ -63,14 +70,14 @@ class ColorMap:
         self._are_ids = closest < 2 and all(len(set(color)) == 1 for color in colors)
 
     def labels(self, mask: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Counter[str]]:
-        """Ids of a painted label image, and how many pixels were blended or unknown.
+        """Return the ids of a painted label image, and the numbers of blended and unknown pixels.
 
         Args:
             mask: (H, W, 3) RGB or (H, W) grey, uint8.
 
         Returns:
-            (H, W) uint8 ids, 255 = ignore, and counts: ``blended`` and ``unknown`` pixels, and each unknown colour's
-            as ``#rrggbb``, the more frequent ones.
+            (H, W) uint8 ids, 255 = ignore; and counts of ``blended`` and ``unknown`` pixels, with the most frequent
+            unknown colours as ``#rrggbb``.
         """
         rgb = mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, axis=2)
         packed = rgb.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)  # (H, W)
@@ -80,7 +87,7 @@ class ColorMap:
         nearest = distances.argmin(axis=1)
         certain = distances.min(axis=1) <= self._near
         index = inverse.reshape(packed.shape)
-        painted = np.where(certain, nearest, -1)[index]  # (H, W) colour or -1
+        painted = np.where(certain, nearest, -1)[index]  # (H, W) index of the colour, or -1
         labels = self._ids[painted.clip(0)]
         labels[painted < 0] = IGNORE
         counts: Counter[str] = Counter()
@@ -88,8 +95,8 @@ class ColorMap:
             rest = painted < 0 if self._are_ids else self._blend(labels, painted, distances, index)
             counts['blended'] = int((painted < 0).sum() - rest.sum())
             unknown, number = np.unique(packed[rest], return_counts=True)
-            counts['unknown'] = int(rest.sum())
-            for place in number.argsort()[::-1][:5]:
+            counts[UNKNOWN] = int(rest.sum())
+            for place in number.argsort()[::-1][:MAX_UNKNOWN_COLORS]:
                 counts[f'#{unknown[place]:06x}'] = int(number[place])
         return labels, counts
 
@@ -100,7 +107,7 @@ class ColorMap:
         distances: NDArray[np.float32],
         index: NDArray[np.int64],
     ) -> NDArray[np.bool_]:
-        """Gives uncertain pixels the nearest colour of their surroundings, and returns those that have none."""
+        """Give uncertain pixels the nearest colour of their surroundings; return those without surroundings."""
         uncertain = painted < 0
         best = np.full(labels.shape, np.inf, np.float32)
         window = np.ones((2 * BORDER + 1, 2 * BORDER + 1), np.uint8)
@@ -114,10 +121,12 @@ class ColorMap:
 
 
 def parse_colors(texts: Sequence[str]) -> dict[Color, str]:
-    """``['ball=0,0,255', 'line=255', 'field=#00ff00']`` to RGB and names; a class may come with several colours.
+    """Return the colours of texts such as ``ball=0,0,255``, ``line=255`` or ``field=#00ff00``.
+
+    A class may have several colours.
 
     Raises:
-        ConfigurationError: a text is none of these forms, or a colour comes twice.
+        ConfigurationError: a text has none of these forms, or two classes share a colour.
     """
     colors: dict[Color, str] = {}
     for text in texts:
@@ -128,7 +137,7 @@ def parse_colors(texts: Sequence[str]) -> dict[Color, str]:
                 f'colour {text!r} must be CLASS=R,G,B or CLASS=GREY or CLASS=#rrggbb, such as ball=0,0,255'
             )
         if colors.setdefault(color, name) != name:
-            raise ConfigurationError(f'colour {value} stands for both {colors[color]} and {name}')
+            raise ConfigurationError(f'colour {value} means both {colors[color]} and {name}; give it to one class')
     return colors
 
 
@@ -145,18 +154,13 @@ def _color(text: str) -> Color | None:
 
 
 def read_labelmap(path: Path) -> dict[Color, str]:
-    """Colours of a ``labelmap.txt``, as label tools write it: a line ``name:r,g,b:parts:actions`` for each class.
+    """Return the colours of a label tool's ``labelmap.txt``, which has a line ``name:r,g,b:parts:actions`` per class.
 
     Raises:
-        DatasetError: the file cannot be read, a line is wrong, or a colour stands for two names.
+        DatasetError: the file cannot be read, a line is wrong, or two classes share a colour.
     """
-    try:
-        # A byte-order mark is none of the text, and a comment in another encoding does no harm.
-        lines = path.read_text(encoding='utf-8-sig', errors='replace').splitlines()
-    except OSError as error:
-        raise DatasetError(f'{path} could not be read: {error.strerror}') from error
     colors: dict[Color, str] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path, DatasetError, lenient=True).splitlines(), 1):
         if not line.strip() or line.startswith('#'):
             continue
         name, color = [*line.split(':'), ''][:2]
@@ -164,28 +168,28 @@ def read_labelmap(path: Path) -> dict[Color, str]:
         if rgb is None:
             raise DatasetError(f'{path}, line {number}: {line!r} is not name:r,g,b:parts:actions')
         if colors.setdefault(rgb, name.strip()) != name.strip():
-            raise DatasetError(f'{path}, line {number}: {color} stands for both {colors[rgb]} and {name.strip()}')
+            raise DatasetError(f'{path}, line {number}: {color} means both {colors[rgb]} and {name.strip()}')
     return colors
 
 
 def colors_beside(root: Path, classes: ClassSet) -> dict[Color, str]:
-    """Colours of the ``labelmap.txt`` in a folder or its parent; where there is none, those of the classes.
+    """Return the colours of the ``labelmap.txt`` in a folder or its parent; without one, those of the classes.
 
     Raises:
-        DatasetError: it cannot be used.
-        ConfigurationError: two classes have the same colour.
+        DatasetError: the file cannot be used.
+        ConfigurationError: two classes share a colour.
     """
     for folder in (root, root.parent):
         if (folder / LABELMAP).is_file():
             return read_labelmap(folder / LABELMAP)
     colors = {c.color: c.name for c in classes}
     if len(colors) < len(classes):
-        raise ConfigurationError('two classes have the same colour, which does not tell them apart; give --colors')
+        raise ConfigurationError('two classes have the same colour, which label images cannot tell apart; use --colors')
     return colors
 
 
 def labelmap_text(classes: ClassSet) -> str:
-    """The ``labelmap.txt`` that :func:`read_labelmap` reads, of our classes and ``ignore``, in their colours."""
+    """Return a ``labelmap.txt`` of the classes and ``ignore`` in their colours, as :func:`read_labelmap` reads it."""
     grey = tuple(int(value) for value in classes.palette[IGNORE])
     rows = [*((c.name, c.color) for c in classes), (IGNORE_NAME, grey)]
     return '# label:color_rgb:parts:actions\n' + ''.join(f'{n}:{r},{g},{b}::\n' for n, (r, g, b) in rows)

@@ -1,33 +1,48 @@
-"""What every importer lists, and what reading one entry gives."""
+"""The interface of importers, and functions that several of them need."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.ball import BallTruth
-from minisegnet_core.data.annotations import read_annotations
+from minisegnet_core.classes import ClassSet
+from minisegnet_core.data.annotations import Annotation, read_annotations
+from minisegnet_core.data.dataset import ANNOTATIONS
 from minisegnet_core.errors import ConfigurationError, SourceError
+from minisegnet_core.imaging import IMAGE_SUFFIXES, is_image_file
 
-COPIED = ('.jpg', '.jpeg', '.png')
-"""Endings of image files that are copied as they are; others are written anew as PNG."""
-IMAGES = (*COPIED, '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
+COPIED_SUFFIXES = ('.jpg', '.jpeg', '.png')
+"""Suffixes of image files that are copied unchanged; images of other formats are written again."""
+
+MIN_BALL_AREA = 12
+"""Smallest area in pixels of a blob of ball labels that counts as a ball."""
+
+MIN_SIDE = 64
+"""Smallest side length in pixels to which images are scaled."""
+
+UNKNOWN = 'unknown'
+"""Note that counts pixels of unknown colours."""
 
 
 @dataclass(frozen=True)
 class Content:
     """One labelled image.
 
-    image: (H, W, 3) uint8 RGB; labels: (H, W) uint8 ids; balls: None where unknown; notes: what is to be told of it,
-    with a number to add up, such as ignored pixels.
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        labels: (H, W) uint8 ids.
+        balls: all balls in the image; None where they are unknown.
+        notes: remarks for the report, such as a number of ignored pixels; the numbers of all images are added.
     """
 
     image: NDArray[np.uint8]
@@ -38,16 +53,16 @@ class Content:
 
 @dataclass(frozen=True)
 class Entry:
-    """One image that an importer found.
+    """One image that an importer lists.
 
-    Args:
-        name: in the data set to be; fit for a file name.
-        read: gives the content; may be called in any thread. Raises ImageError or DatasetError that name the file.
-        group: match, venue or sequence, where the format tells.
-        stamp: ns, where the format tells.
-        split: that the source puts it into: train, val, test, or None.
-        image_file: what can be copied as it is.
-        label_file: what errors shall name.
+    Attributes:
+        name: name of the image in the data set, valid as a file name.
+        read: returns the content. It may be called in any thread. It raises ImageError or DatasetError with the file.
+        group: match, venue or sequence; None where the format does not record it.
+        stamp: nanoseconds; None where the format does not record it.
+        split: the source's own split (train, val, test), or None.
+        image_file: image file to copy unchanged; None if the image must be written again.
+        label_file: label file for error messages.
     """
 
     name: str
@@ -60,84 +75,122 @@ class Entry:
 
 
 class Importer(Protocol):
-    """A source of labelled images. ``absent`` as in ``dataset.yaml``, where the format never draws a class."""
+    """A source of labelled images.
 
-    absent: dict[str, str]
+    Attributes:
+        classes: classes of the label ids.
+        absent: names of classes that the format never draws, with the class that it draws in their place.
+        left_out: numbers of images that are not listed, by reason; complete after an iteration.
+    """
+
+    @property
+    def classes(self) -> ClassSet: ...
+
+    @property
+    def absent(self) -> Mapping[str, str]: ...
+
+    @property
+    def left_out(self) -> Mapping[str, int]: ...
 
     def __iter__(self) -> Iterator[Entry]: ...
 
     def __len__(self) -> int:
-        """Number of entries, for the progress display; an upper bound where some may be skipped."""
+        """Return the number of entries for a progress display; an upper bound where some may be left out."""
         ...
 
 
-def annotations_beside(images: Path) -> dict[str, dict[str, Any]]:
-    """What a data set of ours tells of the images in this folder of it, by name: group and stamp outlive a label tool.
+def annotations_beside(images: Path) -> dict[str, Annotation]:
+    """Return the annotations of the minisegnet data set whose folder ``images`` this is; nothing for other folders.
+
+    They keep groups and stamps across a correction in a label tool.
 
     Raises:
-        DatasetError: its annotations.jsonl is damaged.
+        DatasetError: annotations.jsonl is damaged.
     """
-    return read_annotations(images.parent / 'annotations.jsonl')
+    return read_annotations(images.parent / ANNOTATIONS)
 
 
 def safe_name(text: str) -> str:
-    """A text as a file name: letters, digits, dot, dash and underscore stay, all else becomes an underscore."""
+    """Return a text as a file name: all but letters, digits, dot, dash and underscore become underscores."""
     return re.sub(r'[^\w.-]+', '_', text).strip('._') or 'image'
 
 
+def copied_file(path: Path) -> Path | None:
+    """Return an image file that can be copied unchanged, or None if its format must be converted."""
+    return path if path.suffix.lower() in COPIED_SUFFIXES else None
+
+
 def image_files(folder: Path) -> list[Path]:
-    """Image files inside a folder and its subfolders, in order.
+    """Return the image files inside a folder and its subfolders, sorted.
 
     Raises:
-        SourceError: there is no such folder, or no image in it.
+        SourceError: the folder does not exist or holds no images.
     """
     if not folder.is_dir():
-        raise SourceError(f'there is no folder {folder}')
-    files = sorted(p for p in folder.rglob('*') if p.suffix.lower() in IMAGES and not p.name.startswith('.'))
+        raise SourceError(f'there is no folder {folder}; give a folder of images')
+    files = sorted(path for path in folder.rglob('*') if is_image_file(path))
     if not files:
-        raise SourceError(f'{folder} holds no images ({", ".join(IMAGES)})')
+        raise SourceError(f'{folder} holds no images ({", ".join(IMAGE_SUFFIXES)})')
     return files
 
 
-def first_folder(root: Path, names: Sequence[str], what: str) -> Path:
-    """The first of these folders that exists below ``root``.
+def first_folder(root: Path, names: Sequence[str], what: str, option: str) -> Path:
+    """Return the first existing folder of ``names`` below ``root``.
+
+    Args:
+        what: content of the folder, for the message.
+        option: option that names the folder, for the message.
 
     Raises:
-        SourceError: none does.
+        SourceError: none of them exists.
     """
     for name in names:
         if (root / name).is_dir():
             return root / name
-    raise SourceError(f'{root} has no folder with {what} ({", ".join(names)}); name it')
+    raise SourceError(f'{root} has no folder with {what} ({", ".join(names)}); name it with {option}')
 
 
-def listed(entries: Iterable[object], most: int = 5) -> str:
-    """The first few, and how many more."""
-    texts = [str(entry) for entry in entries]
-    rest = f' and {len(texts) - most} more' if len(texts) > most else ''
-    return ', '.join(texts[:most]) + rest
-
-
-def checked_longest_side(pixels: int) -> int:
-    """0, for images as they are, or the most pixels that the longer side of an image may have.
+def check_max_side(pixels: int) -> None:
+    """Validate a maximum side length.
 
     Raises:
-        ConfigurationError: it is none of both.
+        ConfigurationError: it is neither 0 nor at least 64 pixels.
     """
-    if pixels and pixels < 64:
-        raise ConfigurationError(f'longest side {pixels} must be 0 or at least 64 pixels')
-    return pixels
+    if pixels and pixels < MIN_SIDE:
+        raise ConfigurationError(f'maximum side {pixels} must be 0 (no limit) or at least {MIN_SIDE} pixels')
 
 
-def shrunk(pixels: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
-    """An image (H, W, 3), averaged, or labels (H, W), of which single pixels are taken; as it is where it is no larger.
+def limit_size(pixels: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
+    """Shrink an image or a label image whose longer side exceeds a limit.
 
     Args:
-        longest_side: pixels that the longer side may have; 0: any number.
+        pixels: image (H, W, 3), which is averaged, or labels (H, W), of which single pixels are taken.
+        max_side: maximum of the longer side in pixels; 0 for no limit.
     """
-    factor = longest_side / max(pixels.shape[:2])
-    if not longest_side or factor >= 1:
+    factor = max_side / max(pixels.shape[:2])
+    if not max_side or factor >= 1:
         return pixels
     size = round(pixels.shape[1] * factor), round(pixels.shape[0] * factor)
-    how = cv2.INTER_AREA if pixels.ndim == 3 else cv2.INTER_NEAREST_EXACT
-    return np.asarray(cv2.resize(pixels, size, interpolation=how), np.uint8)
+    interpolation = cv2.INTER_AREA if pixels.ndim == 3 else cv2.INTER_NEAREST_EXACT
+    return np.asarray(cv2.resize(pixels, size, interpolation=interpolation), np.uint8)
+
+
+def balls_of_labels(labels: NDArray[np.uint8], ball_id: int | None) -> tuple[BallTruth, ...] | None:
+    """Return a ball for each connected blob of ball labels: its centroid, and the radius of a circle of its area.
+
+    Labels do not show hidden parts. So every ball counts as wholly visible, and occlusions make it smaller.
+
+    Args:
+        labels: (H, W) uint8 ids.
+        ball_id: class id of the ball; None returns None, since nothing is known of balls.
+    """
+    if ball_id is None:
+        return None
+    count, _, stats, centroids = cv2.connectedComponentsWithStats((labels == ball_id).astype(np.uint8), connectivity=8)
+    balls = []
+    for blob in range(1, count):
+        area = int(stats[blob, cv2.CC_STAT_AREA])
+        if area >= MIN_BALL_AREA:
+            x, y = (float(value) for value in centroids[blob])
+            balls.append(BallTruth(x, y, math.sqrt(area / math.pi), 1.0, x, y))
+    return tuple(balls)

@@ -1,0 +1,1 @@
+"""The report: its values, its HTML page and charts, and recordings of the results."""

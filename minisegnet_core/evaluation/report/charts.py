@@ -1,4 +1,4 @@
-"""Charts as SVG text. Colours come from the page's style sheet, so they follow its light or dark theme."""
+"""Line charts as SVG. Colours come from ``templates/report.css``, so they follow the light or dark theme."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from html import escape
 
 WIDTH, HEIGHT = 640, 220
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 10, 36
-MOST_POINTS = 600
-"""Beyond this many, neighbours are taken together: a chart is no wider than this."""
+MAX_POINTS = 600
+"""Maximum number of points of a line; a chart is not wider than this many pixels."""
 
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a chart. points: (x, y) in order, NaN parts it; style: 1.. of the page's series colours; dots: marks
-    every point instead of joining them.
+    """One line of a chart.
+
+    Attributes:
+        points: (x, y) in order; a NaN interrupts the line.
+        style: number of the series colour, 1 to 3.
+        dots: draw a dot at each point instead of a line.
     """
 
     name: str
@@ -36,11 +40,11 @@ def line_chart(
     y_range: tuple[float, float] | None = None,
     keep: Callable[[Sequence[float]], float] = max,
 ) -> str:
-    """An SVG with axes, three to six ticks each, and a legend where there are several lines.
+    """Return an SVG with axes and, for several lines, a legend; an empty text if there is nothing to draw.
 
     Args:
-        x_range, y_range: of the axes; default: of the points, y from 0.
-        keep: which of many neighbouring values is drawn: ``max`` for latencies, ``min`` for scores.
+        x_range, y_range: limits of the axes; by default those of the points, with y from 0.
+        keep: selects the value that is drawn for many neighbouring points: ``max`` for latencies, ``min`` for scores.
     """
     lines = [Line(line.name, _thinned(line.points, keep), line.style, line.dots) for line in lines]
     finite = [p for line in lines for p in line.points if math.isfinite(p[0]) and math.isfinite(p[1])]
@@ -81,7 +85,7 @@ def line_chart(
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Three to six round numbers in [low, high], low < high: multiples of 1, 2 or 5 times a power of ten."""
+    """Return three to six round numbers in [low, high], low < high: multiples of 1, 2 or 5 times a power of ten."""
     rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
@@ -90,11 +94,11 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def _thinned(points: Sequence[Point], keep: Callable[[Sequence[float]], float]) -> list[Point]:
-    if len(points) <= MOST_POINTS:
+    if len(points) <= MAX_POINTS:
         return list(points)
     result = []
-    for k in range(MOST_POINTS):
-        part = points[k * len(points) // MOST_POINTS : (k + 1) * len(points) // MOST_POINTS]
+    for k in range(MAX_POINTS):
+        part = points[k * len(points) // MAX_POINTS : (k + 1) * len(points) // MAX_POINTS]
         finite = [y for _, y in part if math.isfinite(y)]
         result.append((part[0][0], keep(finite) if finite else math.nan))
     return result

@@ -1,8 +1,7 @@
-"""What can be written while an evaluation runs: a video with the labels laid over it, a bag with the results."""
+"""Recordings that are written while an evaluation runs: a video with overlaid labels, and a bag of the results."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -12,59 +11,63 @@ from numpy.typing import NDArray
 
 from minisegnet_core.ball import Ball
 from minisegnet_core.classes import ClassSet
-from minisegnet_core.evaluation.report.pictures import encode_jpeg, encode_png
-from minisegnet_core.evaluation.scoring.frames import FrameScore, Prediction, TruthFrame
+from minisegnet_core.evaluation.scoring.frames import FrameScore, Prediction
+from minisegnet_core.evaluation.sources.source import SourceFrame
+from minisegnet_core.imaging import encode_image
 from minisegnet_core.video import VideoWriter
 from minisegnet_core.visualization import colorize, draw_overlay, enlarge_labels
 
-VIDEO_SIDE = 480
-"""Pixels of the video's longer side at most: VP9 takes its time."""
+MAX_VIDEO_SIDE = 480
+"""Maximum length of the video's longer side in pixels; encoding VP9 is slow."""
 
-PREFIX = '/minisegnet'
+JPEG_QUALITY = 85
+
+TOPIC_PREFIX = '/minisegnet'
 
 
-def overlay_of(frame: TruthFrame, prediction: Prediction | None, classes: ClassSet) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB: the image with labels and ball; one that was not answered says so."""
+def overlay_of(frame: SourceFrame, prediction: Prediction | None, classes: ClassSet) -> NDArray[np.uint8]:
+    """Return (H, W, 3) uint8 RGB: the image with labels and ball, or with the word "dropped"."""
     if prediction is None:
-        picture = np.array(frame.image, np.uint8)
-        cv2.putText(picture, 'dropped', (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 0, 0), 2, cv2.LINE_AA)
-        return picture
+        image = np.array(frame.image, np.uint8)
+        cv2.putText(image, 'dropped', (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 0, 0), 2, cv2.LINE_AA)
+        return image
     balls = () if prediction.ball is None else (prediction.ball,)
     return np.asarray(draw_overlay(frame.image, prediction.label_image, classes, balls), np.uint8)
 
 
 class OverlayVideo:
-    """Writes ``path`` (.mp4) with one picture a frame, at ``rate`` frames per second."""
+    """Write the overlay of every frame into a video ``path`` (.mp4) at ``fps`` frames per second."""
 
-    def __init__(self, path: Path, classes: ClassSet, rate: float) -> None:
-        self._path, self._classes, self._rate = path, classes, rate
+    def __init__(self, path: Path, classes: ClassSet, fps: float) -> None:
+        self._path, self._classes, self._fps = path, classes, fps
         self._video: VideoWriter | None = None
 
-    def add(self, frame: TruthFrame, prediction: Prediction | None, score: FrameScore) -> None:
-        picture = overlay_of(frame, prediction, self._classes)
-        height, width = picture.shape[:2]
-        scale = min(1.0, VIDEO_SIDE / max(width, height))
+    def add(self, frame: SourceFrame, prediction: Prediction | None, score: FrameScore) -> None:
+        image = overlay_of(frame, prediction, self._classes)
+        height, width = image.shape[:2]
+        scale = min(1.0, MAX_VIDEO_SIDE / max(width, height))
         size = max(2, round(width * scale)), max(2, round(height * scale))
         if scale < 1:
-            picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-        self._video = self._video or VideoWriter(self._path, size, self._rate)
-        self._video.write(picture)
+            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        self._video = self._video or VideoWriter(self._path, size, self._fps)
+        self._video.write(image)
 
     def close(self) -> None:
-        """Finishes the file; without this it does not play."""
+        """Finish the file; without this it cannot be played."""
         if self._video is not None:
             self._video.close()
 
 
 class ResultsBag:
-    """An MCAP bag of what was said of each frame, with the images' own stamps, frames and times of recording.
+    """Write the predictions into an MCAP bag with the stamps, frames and reception times of the images.
 
-    Opened beside the original, both run on one clock. Topics: ``/minisegnet/label_image`` (mono8 ids, as the node's),
-    ``label_color`` (mono8 ids as colours at the image's size, PNG), ``overlay`` (JPEG), ``ball`` (PointStamped, as the
-    node's), ``ball_marker`` (visualization_msgs/ImageMarker: a circle for the original image).
+    A player that opens it beside the original bag shows both on one clock. Topics below ``/minisegnet``:
+    ``label_image`` (mono8 ids, as the node publishes), ``label_color/compressed`` (class colours at the image's size,
+    PNG), ``overlay/compressed`` (JPEG), ``ball`` (PointStamped, as the node publishes) and ``ball_marker``
+    (visualization_msgs/ImageMarker, a circle for the original image).
 
     Args:
-        path: folder to make.
+        path: folder to create.
     """
 
     def __init__(self, path: Path, classes: ClassSet) -> None:
@@ -76,7 +79,7 @@ class ResultsBag:
         self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
         self._writer.open()
         self._connections = {
-            topic: self._writer.add_connection(f'{PREFIX}/{topic}', kind, typestore=self._store)
+            topic: self._writer.add_connection(f'{TOPIC_PREFIX}/{topic}', kind, typestore=self._store)
             for topic, kind in (
                 ('label_image', 'sensor_msgs/msg/Image'),
                 ('label_color/compressed', 'sensor_msgs/msg/CompressedImage'),
@@ -86,7 +89,7 @@ class ResultsBag:
             )
         }
 
-    def add(self, frame: TruthFrame, prediction: Prediction | None, score: FrameScore) -> None:
+    def add(self, frame: SourceFrame, prediction: Prediction | None, score: FrameScore) -> None:
         if prediction is None:
             return
         types = self._store.types
@@ -101,11 +104,14 @@ class ResultsBag:
             )
         }
         large = enlarge_labels(labels, frame.image.shape[1], frame.image.shape[0])
-        pictures = {
-            'label_color/compressed': ('png', encode_png(colorize(large, self._classes))),
-            'overlay/compressed': ('jpeg', encode_jpeg(overlay_of(frame, prediction, self._classes))),
+        images = {
+            'label_color/compressed': ('png', encode_image(colorize(large, self._classes), '.png')),
+            'overlay/compressed': (
+                'jpeg',
+                encode_image(overlay_of(frame, prediction, self._classes), '.jpg', JPEG_QUALITY),
+            ),
         }
-        for topic, (kind, data) in pictures.items():
+        for topic, (kind, data) in images.items():
             messages[topic] = types['sensor_msgs/msg/CompressedImage'](header, kind, np.frombuffer(data, np.uint8))
         if prediction.ball is not None:
             ball = prediction.ball
@@ -127,7 +133,7 @@ class ResultsBag:
             type=0,  # circle
             action=0,  # add
             position=types['geometry_msgs/msg/Point'](ball.x, ball.y, 0.0),
-            scale=2 * max(ball.radius, 3.0),  # Foxglove takes it for the diameter
+            scale=2 * max(ball.radius, 3.0),  # Foxglove reads it as the diameter
             outline_color=color,
             filled=0,
             fill_color=types['std_msgs/msg/ColorRGBA'](0.0, 0.0, 0.0, 0.0),
@@ -137,12 +143,12 @@ class ResultsBag:
         )
 
     def close(self) -> None:
-        """Finishes the bag; without this it cannot be read."""
+        """Finish the bag; without this it cannot be read."""
         self._writer.close()
 
 
-def rate_of(total: int, nanoseconds: int) -> float:
-    """Frames per second of a video that runs as its source did, 1 to 60; 10 where the source holds no times."""
+def video_fps(frames: int, nanoseconds: int) -> float:
+    """Return the frame rate of a video that plays as fast as its source: 1 to 60, or 10 if the duration is unknown."""
     seconds = nanoseconds / 1e9
-    rate = (total - 1) / seconds if seconds > 0 and total > 1 else 10.0
-    return min(max(rate, 1.0), 60.0) if math.isfinite(rate) else 10.0
+    fps = (frames - 1) / seconds if seconds > 0 and frames > 1 else 10.0
+    return min(max(fps, 1.0), 60.0)

@@ -1,0 +1,1 @@
+"""Comparison of predictions with ground truth, frame by frame and summed over all frames."""

@@ -1,9 +1,9 @@
-"""How well the borders of a class lie: the boundary F-score, which a thin line's IoU hides.
+"""Boundary F-score: how accurate the borders of a class are. The IoU of thin lines does not show this.
 
 After G. Csurka, D. Larlus, F. Perronnin, "What is a good evaluation measure for semantic segmentation?", BMVC 2013,
-section 3: precision is the share of predicted boundary pixels that lie within a tolerance of a true one, recall the
-other way round, F their harmonic mean. There per image and averaged; here the pixels of all images are counted
-together, so that images without the class need no rule of their own.
+section 3: precision is the fraction of predicted boundary pixels within a tolerance of a true one, recall the fraction
+of true boundary pixels within the tolerance of a predicted one, and F their harmonic mean. The paper averages over
+images. Here the pixels of all images are counted together, so that images without the class need no special rule.
 """
 
 from __future__ import annotations
@@ -20,27 +20,30 @@ from minisegnet_core.geometry import STRIDE
 from minisegnet_core.metrics import ratios
 
 TOLERANCE = 1.5
-"""Label pixels: the eight neighbours count as near. Six pixels at full size, .75 % of the diagonal of 640x480."""
+"""Label pixels; the eight neighbours are within it. It is 6 pixels at full size, 0.75 % of the diagonal of 640x480."""
 
 FULL_SIZE_TOLERANCE = TOLERANCE * STRIDE
 
 COUNTS = 4
-"""Numbers per class: predicted boundary pixels near a true one, all predicted, true near a predicted, all true."""
+"""Length of the counts that :func:`boundary_counts` returns."""
 
 
 def boundary_counts(
     truth: NDArray[np.uint8], prediction: NDArray[np.uint8], label_id: int, tolerance: float
 ) -> NDArray[np.int64]:
-    """Counts the boundary pixels of one class in one image.
+    """Count the boundary pixels of one class in one image.
 
-    A boundary pixel is of the class and has one of its four neighbours outside of it; the image's border makes none,
-    nor does ignored truth, in which no boundary counts.
+    A boundary pixel belongs to the class and has at least one of its four neighbours outside the class. The border of
+    the image and ignored pixels create no boundary, and no boundary is counted inside ignored pixels.
 
     Args:
-        truth: (H, W) uint8 ids, 255 = ignore. prediction: (H, W) uint8 ids. tolerance: pixels of these, Euclidean.
+        truth: (H, W) uint8 ids, 255 = ignore.
+        prediction: (H, W) uint8 ids.
+        label_id: the class.
+        tolerance: Euclidean distance in pixels of these images.
 
     Returns:
-        (4,) int64: predicted ones near a true one, all predicted, true ones near a predicted one, all true.
+        (4,) int64: predicted pixels near a true one, all predicted, true pixels near a predicted one, all true.
     """
     ignored = truth == IGNORE
     true, predicted = (_boundary(labels == label_id, ignored) for labels in (truth, prediction))
@@ -55,7 +58,7 @@ def boundary_counts(
 
 
 def boundary_f(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """F-score of (..., 4) summed counts; NaN where neither side has a boundary, 0 where only one has."""
+    """Return the F-score of (..., 4) summed counts; NaN if neither side has a boundary, 0 if only one has."""
     precision = ratios(counts[..., 0], counts[..., 1])
     recall = ratios(counts[..., 2], counts[..., 3])
     one_sided = np.isnan(precision) != np.isnan(recall)
@@ -73,8 +76,8 @@ def _boundary(mask: NDArray[np.bool_], ignored: NDArray[np.bool_]) -> NDArray[np
 
 
 def _near(boundary: NDArray[np.bool_], tolerance: float) -> NDArray[np.bool_]:
-    """Pixels whose centre lies within the tolerance of a boundary pixel's."""
-    # Up to some ten pixels a disc is several times faster than a distance transform, and exact.
+    """Return the pixels whose centre is within the tolerance of the centre of a boundary pixel."""
+    # For radii up to about ten pixels, dilation by a disc is exact and several times faster than a distance transform.
     return np.asarray(cv2.dilate(boundary.view(np.uint8), _disc(tolerance))).view(np.bool_)
 
 

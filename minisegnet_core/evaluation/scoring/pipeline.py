@@ -1,4 +1,4 @@
-"""Decoding, the network and scoring at the same time, so that the network need not wait for the other two."""
+"""Decoding, inference and scoring at the same time, so that inference never waits for the other two."""
 
 from __future__ import annotations
 
@@ -11,47 +11,56 @@ from typing import Protocol
 
 from minisegnet_core.classes import ClassSet
 from minisegnet_core.errors import ImageError
-from minisegnet_core.evaluation.scoring.frames import FrameScore, Prediction, TruthFrame, score_frame
-from minisegnet_core.evaluation.sources.files import Source
-from minisegnet_core.evaluation.sources.problems import Problems
+from minisegnet_core.evaluation.scoring.frames import FrameScore, Prediction, score_frame
+from minisegnet_core.evaluation.sources.source import Problems, Source, SourceFrame
 from minisegnet_core.inference.segmenter import Segmenter
 from minisegnet_core.parallel import DEPTH, prefetch
 
-Predict = Callable[[TruthFrame], 'Prediction | None']
+Predict = Callable[[SourceFrame], 'Prediction | None']
+"""Return the prediction of a frame, or None if it was dropped."""
 
-SCORERS = 2
+Progress = Callable[[int], object]
+"""Called with the number of frames that are done since the last call."""
+
+SCORING_THREADS = 2
 
 
 class Listener(Protocol):
-    """Gets every frame with its prediction and score, in order: writes a video, a bag, keeps the worst."""
+    """Receive every frame with its prediction and score, in order: to write a video or a bag, or keep the worst."""
 
-    def add(self, frame: TruthFrame, prediction: Prediction | None, score: FrameScore) -> None: ...
+    def add(self, frame: SourceFrame, prediction: Prediction | None, score: FrameScore) -> None: ...
 
 
 @dataclass
 class SourceResult:
-    """One source, evaluated.
+    """The scores of one source.
 
-    scores: in the order of the source. seconds: from the second frame's prediction to the last one's, while all three
-    stages run; busy_seconds: of that, inside the prediction. absent, in_time: as the source's. interrupted: Ctrl-C
-    ended it, and the frames so far are here.
+    Attributes:
+        name, absent, consecutive, problems: as in :class:`~minisegnet_core.evaluation.sources.source.Source`.
+        scores: in the order of the source.
+        seconds: time from the first frame's prediction to the last one's, while all stages run.
+        busy_seconds: part of ``seconds`` that was spent inside the prediction.
+        interrupted: whether Ctrl-C ended the evaluation; ``scores`` holds the frames before.
     """
 
     name: str
-    scores: list[FrameScore]
-    problems: Problems
+    scores: list[FrameScore] = field(default_factory=list)
+    problems: Problems = field(default_factory=Problems)
     absent: dict[int, int] = field(default_factory=dict)
     seconds: float = 0.0
     busy_seconds: float = 0.0
     interrupted: bool = False
-    in_time: bool = False
+    consecutive: bool = False
 
 
 def predict_with(segmenter: Segmenter) -> Predict:
-    """Predicts offline: every frame, with the engine's own time. The first image of a size runs twice: it compiles."""
+    """Return a function that predicts frames offline and measures the engine's time.
+
+    The first image of each size runs twice, because the engine compiles for it.
+    """
     warm: set[tuple[int, ...]] = set()
 
-    def predict(frame: TruthFrame) -> Prediction:
+    def predict(frame: SourceFrame) -> Prediction:
         if frame.image.shape not in warm:
             segmenter.run(frame.image)
             warm.add(frame.image.shape)
@@ -67,37 +76,37 @@ def evaluate_source(
     classes: ClassSet,
     *,
     listeners: Iterable[Listener] = (),
-    progress: Callable[[int], object] = lambda _: None,
+    progress: Progress = lambda _: None,
 ) -> SourceResult:
-    """Predicts and scores all frames of a source.
+    """Predict and score all frames of a source.
 
     Args:
-        predict: None from it: the frame was not answered. An ImageError from it leaves the frame out, counted.
-        listeners: get the frames in order.
-        progress: called with 1 after each frame.
+        predict: an ImageError that it raises is counted as a problem of the source, and the frame is skipped.
+        listeners: receive the frames in order.
+        progress: called after each frame.
 
     Raises:
-        SourceError, DatasetError: of the source.
+        SourceError, DatasetError: the source cannot be read.
     """
-    result = SourceResult(source.name, [], source.problems, source.absent, in_time=source.in_time)
-    listening = list(listeners)
+    result = SourceResult(source.name, problems=source.problems, absent=source.absent, consecutive=source.consecutive)
+    listeners = list(listeners)
     pending: deque[Future[FrameScore]] = deque()
 
-    def hear(frame: TruthFrame, prediction: Prediction | None, scored: Future[FrameScore]) -> FrameScore:
+    def notify(frame: SourceFrame, prediction: Prediction | None, scored: Future[FrameScore]) -> FrameScore:
         score = scored.result()
-        for listener in listening:
+        for listener in listeners:
             listener.add(frame, prediction, score)
         return score
 
-    def collect(most: int) -> None:
-        while len(pending) > most:
+    def collect(max_pending: int) -> None:
+        while len(pending) > max_pending:
             result.scores.append(pending[0].result())
             pending.popleft()
 
     started = None
     frames = prefetch(source)
-    # One listener thread, so that listeners get the frames in order; scorers may overtake each other.
-    with ThreadPoolExecutor(SCORERS, 'score') as scorers, ThreadPoolExecutor(1, 'listen') as listeners_thread:
+    # Scores may be ready in any order. A single thread notifies the listeners, so that they get the frames in order.
+    with ThreadPoolExecutor(SCORING_THREADS, 'score') as scorers, ThreadPoolExecutor(1, 'listen') as notifier:
         try:
             for frame in frames:
                 before = time.perf_counter()
@@ -109,17 +118,17 @@ def evaluate_source(
                     continue
                 after = time.perf_counter()
                 if started is None:
-                    started = after  # the first frame compiles, and waits for the decoder
+                    started = after  # the first frame includes compilation, and waits for the decoder
                 else:
                     result.busy_seconds += after - before
                     result.seconds = after - started
                 scored = scorers.submit(score_frame, source.name, frame, prediction, classes, source.absent)
-                pending.append(listeners_thread.submit(hear, frame, prediction, scored))
+                pending.append(notifier.submit(notify, frame, prediction, scored))
                 collect(DEPTH)
                 progress(1)
         except KeyboardInterrupt:
             result.interrupted = True
-            source.problems.add('interrupted', 'stopped by Ctrl-C: the frames before are in this report')
+            source.problems.add('interrupted', 'stopped by Ctrl-C; the report covers the frames before')
         finally:
             frames.close()
         collect(0)

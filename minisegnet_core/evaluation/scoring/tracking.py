@@ -1,4 +1,4 @@
-"""What a sequence tells without any truth: how restless the labels are, and whether the ball's track holds together."""
+"""Figures of sequences that need no ground truth: flicker of the labels, and continuity of the ball's track."""
 
 from __future__ import annotations
 
@@ -13,19 +13,28 @@ from numpy.typing import NDArray
 from minisegnet_core.evaluation.scoring.frames import FrameScore
 
 JUMP_RADII, JUMP_PIXELS = 6.0, 30.0
-"""A step from one frame to the next is a jump beyond this many ball radii and this many pixels."""
+"""A step from one frame to the next is a jump if it exceeds both this many ball radii and this many pixels."""
 
-BLINK = 3
-"""Frames: a ball that is unseen for at most so many and then seen again has blinked."""
+MAX_BLINK = 3
+"""Maximum number of frames for which a ball that blinks is not predicted."""
 
 
 @dataclass
 class Sequences:
     """Figures of one or more sequences of frames.
 
-    changed: share of label pixels whose class differs from the frame before, per pair of neighbours (motion of the
-    camera included). flicker: share whose class differs in one frame only, and is in the next what it was before, per
-    three neighbours; seldom motion. steps: px from a ball to that of the next frame.
+    Attributes:
+        changed: for each pair of neighbours, the fraction of label pixels whose class differs, motion of the camera
+            included.
+        flicker: for each three neighbours, the fraction of label pixels whose class differs in the middle frame only.
+            Motion rarely causes this.
+        steps: distances between the balls of neighbouring frames in pixels.
+        frames: number of answered frames.
+        seen: number of frames with a ball.
+        jumps: names of the frames to which the ball jumped.
+        blinks: number of gaps of at most :data:`MAX_BLINK` frames in the ball's track.
+        tracks: number of runs of frames with a ball.
+        longest_track: frames in the longest run.
     """
 
     changed: list[float] = field(default_factory=list)
@@ -40,16 +49,17 @@ class Sequences:
 
 
 def sequences_of(scores: Sequence[FrameScore]) -> Sequences:
-    """Goes through the answered frames of each source; a frame that was not answered parts its neighbours."""
+    """Return the figures of the answered frames of each source. A frame without an answer ends a sequence."""
     result = Sequences()
     for _, group in groupby(scores, key=lambda score: score.source):
         for run in _runs(list(group)):
-            _labels(result, run)
-            _ball(result, run)
+            _add_labels(result, run)
+            _add_balls(result, run)
     return result
 
 
 def _runs(scores: Sequence[FrameScore]) -> Iterator[list[FrameScore]]:
+    """Yield runs of answered frames whose indices follow each other."""
     run: list[FrameScore] = []
     for score in scores:
         if not score.answered or (run and score.index != run[-1].index + 1):
@@ -62,7 +72,7 @@ def _runs(scores: Sequence[FrameScore]) -> Iterator[list[FrameScore]]:
         yield run
 
 
-def _labels(result: Sequences, run: Iterable[FrameScore]) -> None:
+def _add_labels(result: Sequences, run: Iterable[FrameScore]) -> None:
     before: NDArray[np.uint8] | None = None
     last: NDArray[np.uint8] | None = None
     for score in run:
@@ -78,7 +88,7 @@ def _labels(result: Sequences, run: Iterable[FrameScore]) -> None:
         last = now
 
 
-def _ball(result: Sequences, run: Sequence[FrameScore]) -> None:
+def _add_balls(result: Sequences, run: Sequence[FrameScore]) -> None:
     track, gap, ever = 0, 0, False
     previous: FrameScore | None = None
     for score in run:
@@ -90,7 +100,7 @@ def _ball(result: Sequences, run: Sequence[FrameScore]) -> None:
         result.seen += 1
         if track == 0:
             result.tracks += 1
-            result.blinks += ever and 0 < gap <= BLINK
+            result.blinks += ever and 0 < gap <= MAX_BLINK
         track, gap, ever = track + 1, 0, True
         result.longest_track = max(result.longest_track, track)
         if previous is not None and previous.ball is not None:
@@ -101,7 +111,7 @@ def _ball(result: Sequences, run: Sequence[FrameScore]) -> None:
         previous = score
 
 
-def class_shares(scores: Iterable[FrameScore]) -> NDArray[np.float64] | None:
-    """(C,) mean share of predicted label pixels per class, None without an answered frame."""
-    shares = [score.shares for score in scores if score.shares is not None]
-    return np.mean(shares, axis=0) if shares else None
+def class_fractions(scores: Iterable[FrameScore]) -> NDArray[np.float64] | None:
+    """Return the (C,) mean fraction of predicted label pixels by class; None without an answered frame."""
+    fractions = [score.fractions for score in scores if score.fractions is not None]
+    return np.mean(fractions, axis=0) if fractions else None

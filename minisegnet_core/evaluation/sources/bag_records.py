@@ -1,6 +1,9 @@
-"""Messages of bag files read record by record up to where the file ends or breaks off; no index needed.
+"""Messages of bag files, read record by record up to the point where the file ends or breaks off, without an index.
 
 Formats: ROS bag 2.0 (wiki.ros.org/Bags/Format/2.0), MCAP (mcap.dev/spec), rosbag2's SQLite tables.
+
+The ``StreamReader`` of the package ``mcap`` is not used: it drops the chunk in which the file breaks off, even if the
+chunk is not compressed. Of two test bags cut off in their first or second chunk it reads 29 of 38 and 0 of 34 messages.
 """
 
 from __future__ import annotations
@@ -20,11 +23,11 @@ ROS1_MAGIC = b'#ROSBAG V2.0\n'
 SQLITE_MAGIC = b'SQLite format 3\0'
 
 Message = tuple[str, str, str, int, bytes]
-"""Topic, type, definition (empty: of the distribution), ns when received, serialized message."""
+"""Topic, type, definition (empty if the bag holds none), time of reception in nanoseconds, serialized message."""
 
 
 class Records(Protocol):
-    """Iterated once. lost_bytes: afterwards, of the file that could not be read."""
+    """Messages of a file, iterated once. Afterwards ``lost_bytes`` is the number of bytes that could not be read."""
 
     lost_bytes: int
 
@@ -34,7 +37,10 @@ class Records(Protocol):
 
 
 class McapRecords:
-    """Messages of an MCAP file, in the order of the file."""
+    """Messages of an MCAP file, in the order of the file.
+
+    A chunk that is cut off is read up to its last whole record unless it is compressed.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -90,7 +96,7 @@ class McapRecords:
         if compression == 'lz4':
             data = import_module('lz4.frame').decompress(data)
         elif compression == 'zstd':
-            data = unzstd(data)
+            data = decompress_zstd(data)
         position = 0
         while position + 9 <= len(data):
             (length,) = struct.unpack_from('<Q', data, position + 1)
@@ -98,19 +104,20 @@ class McapRecords:
             yield from self._record(data[position], record, len(record) == length)
             position += 9 + length
             if not compression and len(record) == length:
-                self._read_of_chunk = 9 + at + 8 + position  # with the heads of chunk and records
+                self._read_of_chunk = 9 + at + 8 + position  # including the chunk's header
 
 
-def unzstd(data: bytes) -> bytes:
-    """Decompresses Zstandard, with the package that comes with rosbags."""
+def decompress_zstd(data: bytes) -> bytes:
+    """Decompress Zstandard with the package that rosbags depends on."""
     name = 'compression.zstd' if sys.version_info >= (3, 14) else 'backports.zstd'
     return bytes(import_module(name).decompress(data))
 
 
 def _text(body: bytes, at: int) -> tuple[str, int]:
+    """Return the length-prefixed string at a position, and the position after it."""
     (length,) = struct.unpack_from('<I', body, at)
     if at + 4 + length > len(body):
-        raise ValueError('a text is cut off')
+        raise ValueError('a string is cut off')
     return body[at + 4 : at + 4 + length].decode(), at + 4 + length
 
 
@@ -155,9 +162,10 @@ class Ros1Records:
                     yield from self._record(inner_fields, record, True)
         elif kind == 7 and whole:
             (number,) = struct.unpack('<I', fields['conn'])
-            said = _ros1_fields(body)
-            name = said['type'].decode().replace('/', '/msg/', 1)
-            self._connections[number] = (fields['topic'].decode(), name, said['message_definition'].decode())
+            connection = _ros1_fields(body)
+            name = connection['type'].decode().replace('/', '/msg/', 1)
+            definition = connection['message_definition'].decode()
+            self._connections[number] = (fields['topic'].decode(), name, definition)
         elif kind == 2 and whole:
             seconds, nanoseconds = struct.unpack('<II', fields['time'])
             (number,) = struct.unpack('<I', fields['conn'])
@@ -170,6 +178,7 @@ def _mapped(path: Path) -> Any:
 
 
 def _ros1_record(data: memoryview, position: int) -> tuple[dict[str, bytes], memoryview, int, bool]:
+    """Return the header fields and the data of the record at a position, its end, and whether it is whole."""
     (length,) = struct.unpack_from('<I', data, position)
     fields = _ros1_fields(data[position + 4 : position + 4 + length])
     (size,) = struct.unpack_from('<I', data, position + 4 + length)
@@ -184,7 +193,7 @@ def _ros1_fields(header: memoryview) -> dict[str, bytes]:
         (length,) = struct.unpack_from('<I', header, position)
         name, separator, value = bytes(header[position + 4 : position + 4 + length]).partition(b'=')
         if not separator:
-            raise ValueError('a field has no name')
+            raise ValueError('a header field has no name')
         fields[name.decode()] = value
         position += 4 + length
     return fields
@@ -202,20 +211,20 @@ class SqliteRecords:
         read = 0
         connection = sqlite3.connect(f'file:{self._path}?mode=ro&immutable=1', uri=True)
         try:
-            # Otherwise SQLite refuses a file that is shorter than its header says.
+            # Without this, SQLite refuses a file that is shorter than its header says.
             connection.execute('PRAGMA writable_schema=ON')
             topics = {i: (name, kind) for i, name, kind in connection.execute('SELECT id, name, type FROM topics')}
             definitions = self._definitions(connection)
             for topic, received, data in connection.execute(
                 'SELECT topic_id, timestamp, data FROM messages NOT INDEXED ORDER BY id'
             ):
-                if not data:  # pages that lack are read as zeros
+                if not data:  # missing pages are read as zeros
                     raise KeyError
                 read += len(data)
                 name, kind = topics[topic]
                 yield name, kind, definitions.get(kind, ''), received, bytes(data)
         except (sqlite3.DatabaseError, KeyError):
-            self.lost_bytes = max(size - read, 1)  # about: tables and indexes take room too
+            self.lost_bytes = max(size - read, 1)  # approximate: tables and indexes take space too
         finally:
             connection.close()
 
@@ -227,5 +236,5 @@ class SqliteRecords:
                 ('ros2msg',),
             )
             return dict(rows.fetchall())
-        except sqlite3.DatabaseError:  # recorded before Iron
+        except sqlite3.DatabaseError:  # recorded before ROS 2 Iron
             return {}

@@ -1,7 +1,8 @@
-"""What can still be read of a bag that was cut off or never indexed, written as a whole bag beside it.
+"""Recovery of bags that were cut off or never indexed: what can still be read is written as a new bag.
 
-Recorders write an index at the end; a robot that was switched off has none. The records before are read one after the
-other up to where the file breaks off."""
+A recorder writes its index at the end of the file. A bag of a robot that was switched off has none, so its records are
+read one by one up to the point where the file breaks off.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +21,28 @@ from minisegnet_core.evaluation.sources.bag_records import (
     Records,
     Ros1Records,
     SqliteRecords,
-    unzstd,
+    decompress_zstd,
 )
 from minisegnet_core.files import natural_key
 
 ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
-"""No message begins so: CDR has a zero first."""
+"""First bytes of a compressed message; a serialized one begins with a zero byte."""
+
+READERS: dict[bytes, type[Records]] = {
+    MCAP_MAGIC: McapRecords,
+    ROS1_MAGIC: Ros1Records,
+    SQLITE_MAGIC: SqliteRecords,
+}
 
 
 @dataclass(frozen=True)
 class Recovered:
-    """A bag that can be opened; messages: in it; lost_bytes: of the original that could not be read (0: only its index
-    was missing).
+    """A bag that can be opened.
+
+    Attributes:
+        path: the new bag.
+        messages: number of messages that were read.
+        lost_bytes: bytes of the original that could not be read; 0 if only its index was missing.
     """
 
     path: Path
@@ -40,10 +51,13 @@ class Recovered:
 
 
 def is_cut_off(path: Path) -> bool:
-    """Whether a bag's file is shorter than it says of itself, told from a few bytes; other damage is not seen."""
-    for file in _files(path):
+    """Return whether an SQLite bag is shorter than its header says.
+
+    SQLite opens such a file without an error. The other formats hold their index at the end, so opening them fails.
+    """
+    for file in _storage_files(path):
         if file.suffix != '.db3':
-            continue  # the index of the two other formats stands at the end, and opening them tells
+            continue
         with file.open('rb') as stream:
             header = stream.read(100)
         if len(header) < 100:
@@ -55,26 +69,21 @@ def is_cut_off(path: Path) -> bool:
 
 
 def recover(path: Path, folder: Path) -> Recovered:
-    """Writes what can be read of a bag's images, labels and balls as a new bag into ``folder``.
+    """Write what can be read of a bag as a new bag into ``folder``.
 
     Raises:
         SourceError: nothing can be read.
     """
-    readers: dict[bytes, type[Records]] = {
-        MCAP_MAGIC: McapRecords,
-        ROS1_MAGIC: Ros1Records,
-        SQLITE_MAGIC: SqliteRecords,
-    }
     target, count, lost = None, 0, 0
-    for file in _files(path):
+    for file in _storage_files(path):
         with file.open('rb') as stream:
             start = stream.read(16)
-        kind = next((reader for magic, reader in readers.items() if start.startswith(magic)), None)
-        if kind is None:
+        reader = next((reader for magic, reader in READERS.items() if start.startswith(magic)), None)
+        if reader is None:
             lost += file.stat().st_size
             continue
-        records = kind(file)
-        target = target or _Target(folder, kind is Ros1Records)
+        records = reader(file)
+        target = target or _NewBag(folder, ros1=reader is Ros1Records)
         for message in records:
             target.write(message)
             count += 1
@@ -82,19 +91,19 @@ def recover(path: Path, folder: Path) -> Recovered:
     if target is not None:
         target.close()
     if target is None or not count:
-        raise SourceError(f'nothing can be read of bag {path}: it is empty, no bag, or cut off too early')
+        raise SourceError(f'nothing can be read of bag {path}; it is empty, not a bag, or cut off near its beginning')
     return Recovered(target.path, count, lost)
 
 
-def _files(path: Path) -> list[Path]:
+def _storage_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     files = [p for p in path.iterdir() if p.suffix in ('.db3', '.mcap')]
     return sorted(files, key=lambda p: natural_key(p.name))
 
 
-class _Target:
-    """The new bag, of the original's generation; topics of unknown types are left out."""
+class _NewBag:
+    """The recovered bag, of the same ROS version as the original. Topics of unknown types are left out."""
 
     def __init__(self, folder: Path, ros1: bool) -> None:
         from rosbags.rosbag1 import Writer as Writer1
@@ -114,7 +123,7 @@ class _Target:
     def write(self, message: Message) -> None:
         topic, kind, definition, received, data = message
         if not self._ros1 and data.startswith(ZSTD_MAGIC):  # recorded with --compression-mode message
-            data = unzstd(data)
+            data = decompress_zstd(data)
         if (topic, kind) not in self._connections:
             self._connections[topic, kind] = self._connection(topic, kind, definition)
         connection = self._connections[topic, kind]
@@ -128,7 +137,7 @@ class _Target:
             try:
                 types = get_types_from_msg(definition, kind)
                 self._store.register({k: v for k, v in types.items() if k not in self._store.types})
-            except Exception:  # a definition of a dialect that rosbags does not read
+            except Exception:  # a definition in a dialect that rosbags does not parse
                 return None
         if kind not in self._store.types:
             return None

@@ -1,9 +1,9 @@
-"""How far a figure may be off by chance, and whether one model is better than another.
+"""Bootstrap confidence intervals of all figures, and of the difference between two models.
 
 Percentile bootstrap (B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13): units are drawn
-with replacement, as many as there are, and the figure is computed of each draw. A unit is an image, or a group of
-images that belong together (a sequence, five seconds of a bag). Two models are compared on the same draws, so that what
-is hard for both cancels out.
+with replacement, as many as there are, and every figure is computed for each draw. A unit is an image, or a group of
+images that belong together (a sequence, or five seconds of a bag). Two models are compared on the same draws, so that
+frames which are hard for both cancel out.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.evaluation.scoring.boundary import COUNTS, boundary_f
-from minisegnet_core.evaluation.scoring.evaluator import Evaluation
+from minisegnet_core.evaluation.scoring.evaluation import Evaluation
 from minisegnet_core.evaluation.scoring.frames import FrameScore
 from minisegnet_core.metrics import ratios
 
 RESAMPLES, SEED, LEVEL = 1000, 0, 0.95
 
 FEW_UNITS = 10
-"""Below this many units an interval is rough, and the report says so."""
+"""Number of units below which an interval is rough; the report then warns."""
 
-Draws = dict[str, NDArray[np.float64]]
+Figures = dict[str, NDArray[np.float64]]
+"""Dotted keys of report.json, each with one value per draw."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure's value with its interval, and, of a difference, its standard error."""
+    """A figure with the limits of its confidence interval at :data:`LEVEL` and its standard error; NaN if undefined."""
 
     value: float
     low: float
@@ -40,7 +41,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Units:
-    """Frames by unit. kind: ``image`` or ``group``; index: (N,) the unit of each frame; count: of units."""
+    """The units to draw.
+
+    Attributes:
+        kind: ``image`` or ``group``.
+        index: (N,) int64, the unit of each frame.
+        count: number of units.
+    """
 
     kind: str
     index: NDArray[np.int64]
@@ -48,7 +55,7 @@ class Units:
 
     @classmethod
     def of(cls, scores: Sequence[FrameScore], kind: str = 'auto') -> Units:
-        """Units of these frames. kind: ``image``, ``group``, or ``auto``: groups where every frame has one."""
+        """Return the units of some frames; ``auto`` selects ``group`` if every frame has one, else ``image``."""
         if kind == 'auto':
             kind = 'group' if scores and all(score.group is not None for score in scores) else 'image'
         names = [score.group if kind == 'group' and score.group else f'{i}' for i, score in enumerate(scores)]
@@ -56,19 +63,19 @@ class Units:
         return cls(kind, np.array([numbers[name] for name in names], np.int64), len(numbers))
 
     def draws(self, resamples: int = RESAMPLES, seed: int = SEED) -> NDArray[np.int64]:
-        """(resamples, count) how often each unit is drawn; always the same for the same seed."""
+        """Return (resamples, count) int64: how often each unit is drawn; equal for equal seeds."""
         probabilities = np.full(self.count, 1 / max(self.count, 1))
         return np.random.default_rng(seed).multinomial(self.count, probabilities, size=resamples)
 
 
-def figures(evaluation: Evaluation, units: Units, weights: NDArray[np.int64]) -> Draws:
-    """Every figure for every draw.
+def figures(evaluation: Evaluation, units: Units, weights: NDArray[np.int64]) -> Figures:
+    """Return every figure for every draw.
 
     Args:
-        weights: (B, U) how often each unit counts; ones give the figures themselves.
+        weights: (B, U) how often each unit counts; ones give the figures of the evaluation itself.
 
     Returns:
-        Dotted keys of report.json to (B,) values, NaN where undefined.
+        (B,) float64 for each figure, NaN where undefined.
     """
     classes, scores = evaluation.classes, evaluation.scores
     number = len(classes)
@@ -87,10 +94,10 @@ def figures(evaluation: Evaluation, units: Units, weights: NDArray[np.int64]) ->
             if score.match.hit is not None:
                 errors.append(score.match.distance)
                 error_units.append(unit)
-    result: Draws = {}
+    result: Figures = {}
     sums = np.tensordot(weights, confusion, 1)  # (B, C, C)
-    right = np.diagonal(sums, axis1=1, axis2=2)  # (B, C)
-    iou = ratios(right, sums.sum(1) + sums.sum(2) - right)
+    correct = np.diagonal(sums, axis1=1, axis2=2)  # (B, C)
+    iou = ratios(correct, sums.sum(1) + sums.sum(2) - correct)
     for key, left_out in (
         ('mean_iou', evaluation.absent),
         ('mean_iou_without_background', evaluation.without_background()),
@@ -117,18 +124,24 @@ def _median(values: NDArray[np.float64], counts: NDArray[np.int64]) -> float:
     return float(np.median(repeated)) if repeated.size else math.nan
 
 
-def intervals(evaluation: Evaluation, kind: str = 'auto') -> tuple[Units, dict[str, Interval]]:
-    """The units taken, and of every defined figure its value and interval at :data:`LEVEL`; none from a single unit."""
-    units = Units.of(evaluation.scores, kind)
+def single_values(evaluation: Evaluation, units: Units) -> dict[str, float]:
+    """Return the figures of the evaluation itself; NaN where undefined."""
     values = figures(evaluation, units, np.ones((1, units.count), np.int64))
+    return {key: float(value[0]) for key, value in values.items()}
+
+
+def intervals(evaluation: Evaluation, kind: str = 'auto') -> tuple[Units, dict[str, Interval]]:
+    """Return the units, and every defined figure with its interval; no interval if there is a single unit."""
+    units = Units.of(evaluation.scores, kind)
+    values = single_values(evaluation, units)
     if units.count < 2:
         return units, {}
     drawn = figures(evaluation, units, units.draws())
-    return units, {key: _interval(float(v[0]), drawn[key]) for key, v in values.items() if np.isfinite(v[0])}
+    return units, {key: _interval(value, drawn[key]) for key, value in values.items() if math.isfinite(value)}
 
 
 def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:
-    drawn = drawn[np.isfinite(drawn)]  # a draw without any ball has no recall
+    drawn = drawn[np.isfinite(drawn)]  # a draw without a ball has no recall
     if not drawn.size:
         return Interval(value, math.nan, math.nan, math.nan)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
@@ -136,19 +149,18 @@ def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:
 
 
 def differences(first: Evaluation, second: Evaluation, kind: str = 'auto') -> tuple[Units, dict[str, Interval]]:
-    """Second less first, figure by figure, on the same frames and the same draws.
+    """Return the units, and second minus first of every figure with its interval, on the same draws.
 
-    Args:
-        first, second: with the same frames in the same order.
+    Both evaluations must have the same frames in the same order.
     """
     units = Units.of(first.scores, kind)
-    ones, draws = np.ones((1, units.count), np.int64), units.draws()
-    values = [figures(evaluation, units, ones) for evaluation in (first, second)]
+    draws = units.draws()
+    values = [single_values(evaluation, units) for evaluation in (first, second)]
     drawn = [figures(evaluation, units, draws) for evaluation in (first, second)]
     result = {}
     for key in values[0]:
-        value = float(values[1][key][0] - values[0][key][0])
+        value = values[1][key] - values[0][key]
         if math.isfinite(value):
-            none = Interval(value, math.nan, math.nan, math.nan)
-            result[key] = none if units.count < 2 else _interval(value, drawn[1][key] - drawn[0][key])
+            undefined = Interval(value, math.nan, math.nan, math.nan)
+            result[key] = undefined if units.count < 2 else _interval(value, drawn[1][key] - drawn[0][key])
     return units, result

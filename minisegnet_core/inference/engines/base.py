@@ -1,9 +1,8 @@
-"""What every engine offers, and what a model file says of itself."""
+"""The interface of all inference engines, and the words that select precision and device."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Protocol, get_args
@@ -12,34 +11,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.classes import ClassSet
-from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.encodings import Order
+from minisegnet_core.errors import ConfigurationError, shortened, suggestion
+
+AUTO = 'auto'
+"""Selects the fastest engine, precision or device that works here."""
 
 ImageSize = tuple[int, int]
 """(width, height) in pixels."""
 
-Order = Literal['rgb', 'bgr']
-"""Order of an image's channels."""
-
 Precision = Literal['float32', 'bfloat16', 'float16', 'int8']
-"""In which a network's convolutions multiply."""
+"""Numeric precision of a network's convolutions."""
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 Device = Literal['auto', 'cpu', 'gpu', 'npu']
-"""What an engine is asked to run on. ``auto``: the CPU, or an NVIDIA GPU where the engine can use one."""
+"""Requested device. ``auto`` is an NVIDIA GPU if the engine can use one, and the CPU otherwise."""
 
 DEVICES: tuple[Device, ...] = get_args(Device)
 
 
 class Engine(Protocol):
-    """Runs a network on images.
+    """Run one network on images.
 
     Attributes:
-        name: ``openvino``, ``onnxruntime`` or ``torch``.
-        precision: in which it really computes, read back from what was compiled.
-        device: on which it really runs: ``CPU``, ``GPU``, ``NPU``, ``CUDA`` or ``TensorRT``.
-        notes: why it does not do what was asked for, a sentence each.
-        classes: of the model.
+        name: name in the registry: ``openvino``, ``onnxruntime`` or ``torch``.
+        precision: precision in use, read back from the compiled network.
+        device: device in use: ``CPU``, ``GPU``, ``NPU``, ``CUDA`` or ``TensorRT``.
+        notes: sentences that explain each deviation from the requested settings.
+        classes: classes of the model.
     """
 
     name: str
@@ -51,54 +51,63 @@ class Engine(Protocol):
     def infer(
         self, image: NDArray[np.uint8], order: Order, network_size: ImageSize
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Labels and class probabilities on the network's own grid.
+        """Return labels and class probabilities on the network's own grid.
 
         Args:
-            image: (H, W, 3) uint8, C-contiguous; not kept and not changed.
-            order: of its channels.
-            network_size: to which the image is resized before the network.
+            image: (H, W, 3) uint8, C-contiguous and writeable. It is neither changed nor kept.
+            order: channel order of the image.
+            network_size: size to which the image is resized before the network.
 
         Returns:
-            labels (h', w') uint8 and probabilities (C, h', w') float32, where h', w' are a quarter of the network size,
-            rounded up. Both are valid until the next call.
+            Labels, (h', w') uint8, and probabilities, (C, h', w') float32. h' and w' are a quarter of the network size,
+            rounded up. Both arrays are valid until the next call.
         """
         ...
 
 
-def check_choices(precision: str, device: str) -> tuple[Precision | None, Device]:
-    """Precision (None: ``auto``) and device of the words that a user gave.
+def parse_precision(text: str) -> Precision | None:
+    """Return the named precision, or None for ``auto``.
 
     Raises:
-        ConfigurationError: a word is none of them.
+        ConfigurationError: there is no such precision.
     """
-    if precision not in ('auto', *PRECISIONS):
-        raise ConfigurationError(f'there is no precision {precision!r}; there are: auto, {", ".join(PRECISIONS)}')
-    if device not in DEVICES:
-        raise ConfigurationError(f'there is no device {device!r}; there are: {", ".join(DEVICES)}')
-    return (None if precision == 'auto' else precision), device  # type: ignore[return-value]
+    if text == AUTO:
+        return None
+    for precision in PRECISIONS:
+        if text == precision:
+            return precision
+    raise unknown_choice('precision', text, (AUTO, *PRECISIONS))
+
+
+def parse_device(text: str) -> Device:
+    """Return the named device.
+
+    Raises:
+        ConfigurationError: there is no such device.
+    """
+    for device in DEVICES:
+        if text == device:
+            return device
+    raise unknown_choice('device', text, DEVICES)
+
+
+def unknown_choice(kind: str, text: str, known: tuple[str, ...]) -> ConfigurationError:
+    """Return the error for a word that is none of the known ones; it suggests the nearest."""
+    hint = suggestion(text, known) or f'; choose from {", ".join(known)}'
+    return ConfigurationError(f'{kind} {shortened(repr(text))} is unknown{hint}')
 
 
 def file_hash(path: Path) -> str:
-    """First twelve hexadecimal digits of the file's SHA-256."""
+    """Return the first twelve hexadecimal digits of a file's SHA-256."""
     status = path.stat()
     return _file_hash(path.resolve(), status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=8)
-def _file_hash(path: Path, size: int, changed_ns: int) -> str:
-    """Of the file as it is at this size and time: a start asks more than once."""
+def _file_hash(path: Path, size: int, modified_ns: int) -> str:
+    """Hash a file once per size and modification time: segmenter, engine and diagnostics all ask for it."""
     digest = hashlib.sha256()
     with path.open('rb') as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()[:12]
-
-
-def cache_directory(engine: str) -> Path:
-    """Where an engine keeps compiled networks: ``minisegnet/<engine>`` in the user's cache folder (XDG base
-    directories). It may be removed at any time.
-
-    OpenVINO's is kept small by :mod:`~minisegnet_core.inference.engines.compiled_cache`.
-    """
-    base = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
-    return Path(base) / 'minisegnet' / engine

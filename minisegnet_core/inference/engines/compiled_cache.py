@@ -1,8 +1,8 @@
-"""Keeps the folder of compiled networks small: entries that were not used for the longest go first.
+"""A bounded cache of compiled networks on disk; the least recently used entries are removed first.
 
 An engine's own cache only grows: each image size, precision and version adds a file of the network's size. Here every
-compiled network gets a folder of its own, whose time says when it was last used. Several processes may share the cache
-and start at once; nothing in it is ever an error, since it can be compiled again.
+compiled network has a folder whose modification time is its last use. Several processes may share the cache and start
+at the same time. No state of the cache is an error, because a network can always be compiled again.
 """
 
 from __future__ import annotations
@@ -15,17 +15,27 @@ import time
 from pathlib import Path
 
 LIMIT_BYTES = 512_000_000
-"""Of all compiled networks of one engine together; a float32 network is 50 MB, an int8 one a quarter of that."""
+"""Size of all compiled networks of one engine. A float32 network takes 50 MB, an int8 network a quarter of that."""
 
 IN_USE_SECONDS = 60.0
-"""An entry is not removed so soon after its last use: a process may just be reading or writing it."""
+"""Time after its last use in which an entry is kept, because a process may be reading or writing it."""
+
+
+def cache_directory(engine: str) -> Path:
+    """Return the folder where an engine keeps compiled networks.
+
+    It is ``minisegnet/<engine>`` in the user's cache folder, as the XDG base directory specification defines it. It may
+    be deleted at any time.
+    """
+    base = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
+    return Path(base) / 'minisegnet' / engine
 
 
 def writable_folder(folder: Path) -> Path:
-    """The folder, made if needed.
+    """Return the folder after creating it if necessary.
 
     Raises:
-        OSError: it cannot be made or written.
+        OSError: it cannot be created or written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
@@ -34,14 +44,14 @@ def writable_folder(folder: Path) -> Path:
 
 
 def cache_entry(folder: Path, *key: object) -> Path:
-    """Folder of one compiled network, made if needed and marked as used now.
+    """Return the folder of one compiled network, created if necessary and marked as used now.
 
     Args:
-        folder: of the engine.
-        key: all that the compiled network depends on.
+        folder: cache of the engine.
+        key: everything that the compiled network depends on.
 
     Raises:
-        OSError: it cannot be made or written.
+        OSError: it cannot be created or written.
     """
     entry = writable_folder(folder / hashlib.sha256(repr(key).encode()).hexdigest()[:24])
     os.utime(entry)
@@ -49,9 +59,9 @@ def cache_entry(folder: Path, *key: object) -> Path:
 
 
 def bound_cache(folder: Path, limit: int = LIMIT_BYTES) -> None:
-    """Removes entries of the folder, the longest unused first, until the rest has at most ``limit`` bytes.
+    """Remove the least recently used entries until at most ``limit`` bytes remain.
 
-    Never raises: what another process removes at the same time, or what may not be removed, is passed over.
+    Never raises. Entries that another process removes at the same time, or that cannot be removed, are skipped.
     """
     entries = []
     with contextlib.suppress(OSError):
@@ -59,12 +69,13 @@ def bound_cache(folder: Path, limit: int = LIMIT_BYTES) -> None:
             with contextlib.suppress(OSError):
                 entries.append((entry.lstat().st_mtime, entry, _size(entry)))
     total = sum(size for _, _, size in entries)
-    newest_to_go = time.time() - IN_USE_SECONDS
+    in_use_since = time.time() - IN_USE_SECONDS
     for used, entry, size in sorted(entries):
         if total <= limit:
             break
-        if newest_to_go < used < newest_to_go + 2 * IN_USE_SECONDS:
-            continue  # not the end: a robot without a clock battery starts in the past, and older entries lie ahead
+        if in_use_since < used < in_use_since + 2 * IN_USE_SECONDS:
+            # Later entries may still be removable: on a robot without a clock battery, old entries have future times.
+            continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry, ignore_errors=True)
         else:
@@ -74,7 +85,7 @@ def bound_cache(folder: Path, limit: int = LIMIT_BYTES) -> None:
 
 
 def _size(entry: Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
+    """Return the bytes of a file, or of all files in a folder."""
     if entry.is_symlink() or not entry.is_dir():
         return entry.lstat().st_size
     return sum(file.lstat().st_size for file in entry.rglob('*') if file.is_file())

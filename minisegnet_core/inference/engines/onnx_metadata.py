@@ -1,7 +1,7 @@
-"""Reads the metadata of an ONNX file without the onnx package, which robots need not have.
+"""Read the metadata of an ONNX file without the onnx package, which a robot does not need.
 
-An ONNX file is a protocol-buffers message whose field 14, ``metadata_props``, repeats (key, value) pairs; skipping the
-other fields by their lengths finds them without reading the weights.
+An ONNX file is a Protocol Buffers message. Its field 14, ``metadata_props``, repeats (key, value) pairs. The other
+fields are skipped by their lengths, so the weights are never read.
 """
 
 from __future__ import annotations
@@ -18,15 +18,20 @@ from minisegnet_core.inference.engines.base import Precision
 from minisegnet_core.preprocessing import FORMAT
 
 METADATA_PROPS = 14
+"""Number of the metadata field in ONNX's ModelProto."""
+
+# Wire types of Protocol Buffers.
+VARINT = 0
 LENGTH_DELIMITED = 2
-_FIXED_SIZES = {1: 8, 5: 4}
+FIXED_SIZES = {1: 8, 5: 4}
+"""Bytes of a value, by wire type."""
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of an ONNX file.
+    """Return the metadata of an ONNX file.
 
     Raises:
-        ModelError: the file is missing or no ONNX file.
+        ModelError: the file is missing or not an ONNX file.
     """
     if not path.is_file():
         raise ModelError(f'there is no model file {path}')
@@ -35,8 +40,8 @@ def read_metadata(path: Path) -> dict[str, str]:
         with path.open('rb') as file:
             end = os.fstat(file.fileno()).st_size
             while file.tell() < end:
-                field, kind = divmod(_varint(file), 8)
-                if kind == LENGTH_DELIMITED:
+                field, wire_type = divmod(_varint(file), 8)
+                if wire_type == LENGTH_DELIMITED:
                     length = _varint(file)
                     if file.tell() + length > end:
                         raise ValueError('a field reaches past the end of the file')
@@ -45,19 +50,19 @@ def read_metadata(path: Path) -> dict[str, str]:
                         metadata[key] = value
                     else:
                         file.seek(length, os.SEEK_CUR)
-                elif kind == 0:
+                elif wire_type == VARINT:
                     _varint(file)
-                elif kind in _FIXED_SIZES:
-                    file.seek(_FIXED_SIZES[kind], os.SEEK_CUR)
+                elif wire_type in FIXED_SIZES:
+                    file.seek(FIXED_SIZES[wire_type], os.SEEK_CUR)
                 else:
-                    raise ValueError(f'unknown wire type {kind}')
+                    raise ValueError(f'unknown wire type {wire_type}')
     except (ValueError, EOFError, UnicodeDecodeError) as error:
-        raise ModelError(f'{path} is damaged or no ONNX file: {error}') from error
+        raise ModelError(f'{path} is damaged or not an ONNX file ({error}); export or download it again') from error
     return metadata
 
 
 def classes_of(path: Path) -> ClassSet:
-    """The classes that an exported model speaks of.
+    """Return the classes of an exported model.
 
     Raises:
         ModelError: the file is missing, damaged, or was not made by ``minisegnet export``.
@@ -68,45 +73,46 @@ def classes_of(path: Path) -> ClassSet:
     try:
         return ClassSet.from_list(json.loads(metadata['classes']))
     except (KeyError, json.JSONDecodeError, ConfigurationError) as error:
-        raise ModelError(f'the metadata of {path} is damaged: {error}') from error
+        raise ModelError(f'the metadata of {path} is damaged ({error}); export it again') from error
 
 
 def is_int8(path: Path) -> bool:
-    """Whether the file's convolutions are quantized to int8.
+    """Return whether the file's convolutions are quantized to int8.
 
     Raises:
-        ModelError: the file is missing or no ONNX file.
+        ModelError: the file is missing or not an ONNX file.
     """
     return read_metadata(path).get('precision') == 'int8'
 
 
 def width_of(path: Path) -> float:
-    """Width multiplier of an exported model's network; 1 where the file, being older, does not say.
+    """Return the width multiplier of an exported network; 1 if the file, made by an early version, has none.
 
     Raises:
-        ModelError: the file is missing, damaged, or no ONNX file.
+        ModelError: the file is missing, damaged, or not an ONNX file.
     """
     try:
         return float(read_metadata(path).get('width_mult', 1))
     except ValueError as error:
-        raise ModelError(f'the metadata of {path} is damaged: {error}') from error
+        raise ModelError(f'the metadata of {path} is damaged ({error}); export it again') from error
 
 
 def check_precision(path: Path, precision: Precision | None) -> None:
-    """A file is either int8 or not; an engine cannot change that.
+    """Check that a file can run in a precision: int8 is a property of the file, which no engine can change.
 
     Raises:
-        ModelError: ``precision`` asks for the other kind.
+        ModelError: an int8 file is to run in another precision, or a float file in int8.
     """
     if precision is None:
         return
     if is_int8(path) and precision != 'int8':
-        raise ModelError(f'{path} is an int8 model, it cannot run in {precision}; give its float file')
+        raise ModelError(f'{path} is an int8 model and cannot run in {precision}; give its float file')
     if not is_int8(path) and precision == 'int8':
-        raise ModelError(f'{path} is no int8 model; make one with `minisegnet export CHECKPOINT --output F --int8`')
+        raise ModelError(f'{path} is not an int8 model; make one with `minisegnet export CHECKPOINT --output F --int8`')
 
 
 def _varint(file: BinaryIO) -> int:
+    """Read a variable-length integer: seven bits a byte, the lowest first."""
     value = shift = 0
     while True:
         byte = file.read(1)
@@ -121,7 +127,7 @@ def _varint(file: BinaryIO) -> int:
 
 
 def _pair(data: bytes) -> tuple[str, str]:
-    """Key and value of a StringStringEntryProto: fields 1 and 2, both strings."""
+    """Return key and value of a StringStringEntryProto: its fields 1 and 2, both strings."""
     file, parts = io.BytesIO(data), {1: '', 2: ''}
     while file.tell() < len(data):
         field, _ = divmod(_varint(file), 8)

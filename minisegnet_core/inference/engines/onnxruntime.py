@@ -1,4 +1,4 @@
-"""Runs an exported ONNX file with ONNX Runtime: any CPU; NVIDIA GPUs through its CUDA and TensorRT providers."""
+"""Run an exported ONNX file with ONNX Runtime: on any CPU, and on NVIDIA GPUs with CUDA or TensorRT."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from minisegnet_core.encodings import Order
 from minisegnet_core.errors import ModelError
-from minisegnet_core.inference.engines.base import Device, ImageSize, Order, Precision, cache_directory
+from minisegnet_core.inference.engines.base import Device, ImageSize, Precision
+from minisegnet_core.inference.engines.compiled_cache import cache_directory
 from minisegnet_core.inference.engines.onnx_metadata import check_precision, classes_of, is_int8
 
-# Official builds send statistics to their maker unless told not to before the import; a robot sends none. Who wants to
-# sets the variable to 0.
+# Official builds send usage statistics unless this variable is set before the import. Set it to 0 to allow them.
 os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
 import onnxruntime
 
@@ -26,21 +27,23 @@ DEVICE_NAMES = {
 }
 
 Provider = tuple[str, dict[str, str]]
+"""Name and options of an execution provider."""
 
 
 class OnnxRuntimeEngine:
-    """See :class:`~minisegnet_core.inference.engines.base.Engine`.
+    """Implement :class:`~minisegnet_core.inference.engines.base.Engine` with ONNX Runtime.
 
     Args:
         path: ONNX file of ``minisegnet export``.
         threads: CPU threads, at least 1.
-        precision: None: int8 where the file is; float16 on TensorRT; else float32. ONNX Runtime computes in what the
-            file says, so on a CPU and on CUDA there is nothing else.
-        device: ``auto`` and ``gpu`` take TensorRT, then CUDA, where this build has them and they load; else the CPU,
-            with a note where a GPU was asked for.
+        precision: None selects int8 for an int8 file, float16 on TensorRT, and float32 otherwise. ONNX Runtime computes
+            in the precision of the file, so a CPU and CUDA offer nothing else.
+        device: ``auto`` and ``gpu`` select TensorRT, then CUDA, if this build has them and they load. Otherwise the CPU
+            is used, with a note if a GPU was requested.
 
     Raises:
-        ModelError: the file is missing, damaged or not ours, or cannot run in this precision here.
+        ModelError: the file is missing, damaged or not made by ``minisegnet export``, or cannot run in this precision
+            here.
     """
 
     name = 'onnxruntime'
@@ -51,17 +54,17 @@ class OnnxRuntimeEngine:
         self.classes = classes_of(path)
         check_precision(path, precision)
         if precision == 'bfloat16':
-            raise ModelError('ONNX Runtime has no bfloat16 convolutions; take openvino or torch for bfloat16')
+            raise ModelError('ONNX Runtime has no bfloat16 convolutions; use the engine openvino or torch')
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Threads that spin between frames would take the walking controller's core.
+        # Threads that spin between frames would occupy the walking controller's core.
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
         providers = wanted_providers(onnxruntime.get_available_providers(), device, precision)
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=providers)
-        except Exception as error:  # its exceptions share no base class but this
+        except Exception as error:  # its exceptions have no other common base class
             raise ModelError(f'ONNX Runtime cannot load {path}: {error}') from error
         # A provider whose libraries do not load is left out of the session without an error.
         loaded = self._session.get_providers()[0]
@@ -69,7 +72,7 @@ class OnnxRuntimeEngine:
         self.notes = _notes(device, [name for name, _ in providers], loaded)
         if precision == 'float16' and self.device != 'TensorRT':
             raise ModelError(
-                f'ONNX Runtime computes in float16 only with its TensorRT provider, and runs on {self.device} here'
+                f'ONNX Runtime computes in float16 only with its TensorRT provider, and it runs on {self.device} here'
             )
         on_tensorrt = self.device == 'TensorRT' and precision != 'float32'
         self.precision: Precision = 'int8' if is_int8(path) else 'float16' if on_tensorrt else 'float32'
@@ -77,6 +80,7 @@ class OnnxRuntimeEngine:
     def infer(
         self, image: NDArray[np.uint8], order: Order, network_size: ImageSize
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """See :meth:`~minisegnet_core.inference.engines.base.Engine.infer`."""
         height, width = image.shape[:2]
         feeds = {
             'image': image,
@@ -88,10 +92,13 @@ class OnnxRuntimeEngine:
 
 
 def wanted_providers(available: list[str], device: Device, precision: Precision | None) -> list[Provider]:
-    """Execution providers with their options, the fastest first, of those that this build of ONNX Runtime has.
+    """Return the execution providers to try with their options, the fastest first.
 
-    TensorRT compiles for a minute and more at the first image of a size and keeps the result in
-    :func:`cache_directory`. CUDA's TF32, a 10-bit mantissa, is switched off: float32 is to mean float32.
+    TensorRT compiles for more than a minute at the first image of each size and keeps the result in the engine cache.
+    CUDA's TF32 has a 10-bit mantissa; it is disabled so that float32 means float32.
+
+    Args:
+        available: providers of this build of ONNX Runtime.
     """
     half = '0' if precision in ('float32', 'int8') else '1'
     options: dict[str, dict[str, str]] = {
@@ -115,5 +122,5 @@ def _notes(device: Device, wanted: list[str], loaded: str) -> tuple[str, ...]:
     if failed:
         return (f'ONNX Runtime could not load its providers {", ".join(failed)}; it runs on the CPU',)
     if device in ('gpu', 'npu'):
-        return (f'this ONNX Runtime has no provider for {device}; pip install onnxruntime-gpu. It runs on the CPU',)
+        return (f'this ONNX Runtime has no provider for {device}; it runs on the CPU (pip install onnxruntime-gpu)',)
     return ()

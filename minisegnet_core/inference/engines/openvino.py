@@ -1,54 +1,98 @@
-"""Runs an exported ONNX file with OpenVINO (Intel, AMD and ARM CPUs; Intel GPUs and NPUs)."""
+"""Run an exported ONNX file with OpenVINO: on Intel, AMD and ARM CPUs, and on Intel GPUs and NPUs."""
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minisegnet_core.encodings import Order
 from minisegnet_core.errors import ModelError
-from minisegnet_core.inference.engines.base import Device, ImageSize, Order, Precision, cache_directory, file_hash
-from minisegnet_core.inference.engines.compiled_cache import bound_cache, cache_entry, writable_folder
+from minisegnet_core.inference.engines.base import Device, ImageSize, Precision, file_hash
+from minisegnet_core.inference.engines.compiled_cache import bound_cache, cache_directory, cache_entry, writable_folder
 from minisegnet_core.inference.engines.onnx_metadata import check_precision, classes_of, is_int8
-from minisegnet_core.inference.engines.openvino_runtime import import_openvino, openvino_core
 from minisegnet_core.processor import processor
+
+CONVERTER = 'openvino.tools.ovc'
+
+
+def import_openvino() -> ModuleType:
+    """Import the package ``openvino`` without its model converter; return it as it is if it is already imported.
+
+    The converter imports a telemetry package, which sends a message at every import unless the user opted out, and
+    leaves files in ``~/intel``. Without it the import takes a quarter of the CPU time and 16 MB less memory. The
+    converter remains available to other code of the process as ``openvino.tools.ovc.convert_model``.
+
+    Raises:
+        ImportError: OpenVINO is not installed, or is broken.
+    """
+    hidden = 'openvino' not in sys.modules and CONVERTER not in sys.modules
+    if hidden:
+        sys.modules[CONVERTER] = None  # type: ignore[assignment]  # makes Python raise ImportError for this module
+    try:
+        import openvino  # noqa: F401
+    finally:
+        if hidden:
+            sys.modules.pop(CONVERTER, None)
+    return sys.modules['openvino']
+
 
 if TYPE_CHECKING:
     import openvino as ov
 else:
     ov = import_openvino()
 
+
+@cache
+def openvino_core() -> Any:
+    """Return the only ``openvino.Core`` of this process; it is never released.
+
+    The CPU plugin of each core gives the thread that loads it a stack for signal handlers, and frees that stack with
+    the core. If several cores are released in another order than last in, first out, or in another thread, a thread
+    keeps a freed stack. The next signal that Python handles there (Ctrl-C, or the end of a child process) then ends the
+    process without a message or corrupts memory. OpenVINO recommends a single core, too.
+    """
+    return ov.Core()
+
+
 COMPILED_KEPT = 3
-"""Compiled networks kept: one per (image size, order, network size). Cameras seldom have more than one."""
+"""Compiled networks kept in memory, one per (image size, order, network size). Few cameras change theirs."""
 
 HINTS: dict[Precision, str] = {'float32': 'f32', 'bfloat16': 'bf16', 'float16': 'f16', 'int8': 'f32'}
-"""OpenVINO's INFERENCE_PRECISION_HINT. It says nothing of int8, which is in the file; float32 is for what is left."""
+"""Values of OpenVINO's INFERENCE_PRECISION_HINT. int8 is a property of the file; the hint covers its other layers."""
 
-READ_BACK: dict[str, Precision] = {'float32': 'float32', 'bfloat16': 'bfloat16', 'float16': 'float16'}
+PRECISION_OF_HINT = {hint: precision for precision, hint in HINTS.items() if precision != 'int8'}
+"""Inverse of HINTS, for the property of a compiled network. Newer versions spell the precision out."""
 
 CONVOLUTIONS = ('Convolution', 'Deconvolution')
 DEVICE_NAMES = {'auto': 'CPU', 'cpu': 'CPU', 'gpu': 'GPU', 'npu': 'NPU'}
 
+CompiledKey = tuple[int, int, Order, ImageSize]
+"""Width and height of the image, its channel order, and the network size."""
+
 
 class OpenVinoEngine:
-    """See :class:`~minisegnet_core.inference.engines.base.Engine`.
+    """Implement :class:`~minisegnet_core.inference.engines.base.Engine` with OpenVINO.
 
-    Compiles for each image size it meets: fixed sizes run faster than dynamic ones. What it compiled is kept in
-    :func:`cache_directory`, so that the next start is faster.
+    The network is compiled for each image size, because fixed sizes run faster than dynamic ones. Compiled networks are
+    kept on disk, so that the next start is faster.
 
     Args:
         path: ONNX file of ``minisegnet export``.
         threads: CPU threads, at least 1.
-        precision: of the arithmetic; None: int8 where the file is, else bfloat16 where the CPU multiplies in it
-            (float16 on a GPU or NPU), else float32. Set and read back: OpenVINO by itself takes what it likes.
-        device: ``auto`` is the CPU; ``gpu`` and ``npu`` fall back to it with a note where there is none.
+        precision: numeric precision. None selects int8 for an int8 file, float16 on a GPU or NPU, bfloat16 on CPUs with
+            native bfloat16, and float32 otherwise. It is always set and read back, since OpenVINO's own default varies.
+        device: ``auto`` is the CPU. ``gpu`` and ``npu`` fall back to the CPU with a note.
         cache: whether compiled networks are kept on disk.
 
     Raises:
-        ModelError: the file is missing, damaged or not ours, or cannot run in this precision here.
+        ModelError: the file is missing, damaged or not made by ``minisegnet export``, or cannot run in this precision.
     """
 
     name = 'openvino'
@@ -66,10 +110,12 @@ class OpenVinoEngine:
         try:
             self._model = self._core.read_model(path)
         except RuntimeError as error:
-            raise ModelError(f'OpenVINO cannot read {path}: {str(error).strip().splitlines()[-1]}') from error
+            raise ModelError(f'OpenVINO cannot read {path}: {_last_line(error)}') from error
         self.classes = classes_of(path)
         if {output.get_any_name() for output in self._model.outputs} != {'labels', 'probabilities'}:
-            raise ModelError(f'{path} has not the outputs labels and probabilities; make it with `minisegnet export`')
+            raise ModelError(
+                f'{path} has other outputs than labels and probabilities; make it with `minisegnet export`'
+            )
         check_precision(path, precision)
         self.device = DEVICE_NAMES[device]
         self.notes: tuple[str, ...] = ()
@@ -77,46 +123,26 @@ class OpenVinoEngine:
         if self.device not in {name.split('.')[0] for name in present}:
             self.notes = (f'OpenVINO finds no {self.device} here, only {", ".join(present)}; it runs on the CPU',)
             self.device = 'CPU'
-        self.precision: Precision = precision or ('int8' if is_int8(path) else self._native())
+        self.precision: Precision = precision or ('int8' if is_int8(path) else self._fastest_float())
         self._properties: dict[str, object] = {
             'PERFORMANCE_HINT': 'LATENCY',
             'INFERENCE_PRECISION_HINT': HINTS[self.precision],
         }
         if self.device == 'CPU':
-            # Pinned threads would undo the process's CPU affinity, which keeps the walking controller's core free.
+            # Pinned threads would override the process's CPU affinity, which keeps a core free for walking.
             self._properties |= {'INFERENCE_NUM_THREADS': threads, 'NUM_STREAMS': 1, 'ENABLE_CPU_PINNING': False}
-        self._keep = cache
+        self._cached = cache
         if cache:
             try:
                 writable_folder(cache_directory('openvino'))
-            except OSError as error:  # a full or read-only disk costs the time of compiling, no more
-                self._not_kept(error)
-        self._requests: OrderedDict[tuple[int, int, Order, ImageSize], ov.InferRequest] = OrderedDict()
-
-    def _native(self) -> Precision:
-        if self.device != 'CPU':
-            return 'float16'
-        return 'bfloat16' if processor().native_bfloat16 else 'float32'
-
-    def _cache_entry(self, *key: object) -> str:
-        """Folder for what is compiled of this model for this; empty where nothing is kept."""
-        if not self._keep:
-            return ''
-        try:
-            facts = (ov.__version__, file_hash(self._path), self.device, sorted(self._properties.items()))
-            return str(cache_entry(cache_directory('openvino'), *facts, *key))
-        except OSError as error:
-            self._not_kept(error)
-            return ''
-
-    def _not_kept(self, error: Exception) -> None:
-        self._keep = False
-        reason = str(error).strip().splitlines()[-1]
-        self.notes = (*self.notes, f'compiled networks are not kept: {reason}')
+            except OSError as error:  # a full or read-only disk costs compilation time, nothing else
+                self._disable_cache(error)
+        self._requests: OrderedDict[CompiledKey, ov.InferRequest] = OrderedDict()
 
     def infer(
         self, image: NDArray[np.uint8], order: Order, network_size: ImageSize
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """See :meth:`~minisegnet_core.inference.engines.base.Engine.infer`."""
         key = (image.shape[1], image.shape[0], order, network_size)
         request = self._requests.get(key)
         if request is None:
@@ -129,46 +155,76 @@ class OpenVinoEngine:
         request.infer()
         return request.get_tensor('labels').data, request.get_tensor('probabilities').data
 
+    def kernels(self) -> list[str]:
+        """Return the kernels of the convolutions of the network that ran last; empty before the first image."""
+        if not self._requests:
+            return []
+        return convolution_kernels(next(reversed(self._requests.values())).get_compiled_model())
+
+    def _fastest_float(self) -> Precision:
+        if self.device != 'CPU':
+            return 'float16'
+        return 'bfloat16' if processor().native_bfloat16 else 'float32'
+
     def _compile(self, width: int, height: int, order: Order, network_size: ImageSize) -> ov.InferRequest:
         model = self._model.clone()
         _specialize(model, (width, height), order, network_size)
         model.reshape({'image': [height, width, 3]})
         entry = self._cache_entry(width, height, order, network_size)
         try:
-            compiled = self._compile_kept(model, entry)
+            compiled = self._compile_cached(model, entry)
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise ModelError(f'OpenVINO cannot compile the model for {self.device}: {reason}') from error
+            raise ModelError(f'OpenVINO cannot compile the model for {self.device}: {_last_line(error)}') from error
         self._check_precision(compiled)
         return compiled.create_infer_request()
 
-    def _compile_kept(self, model: ov.Model, entry: str) -> ov.CompiledModel:
-        """From the cache, or into it; OpenVINO compiles anew where what is there is damaged."""
-        if entry:
-            try:
-                compiled = self._core.compile_model(model, self.device, {**self._properties, 'CACHE_DIR': entry})
-                bound_cache(Path(entry).parent)
-                return compiled
-            except RuntimeError as error:  # whether of the cache, compiling without it tells
-                compiled = self._core.compile_model(model, self.device, self._properties)
-                self._not_kept(error)
-                return compiled
-        return self._core.compile_model(model, self.device, self._properties)
+    def _cache_entry(self, *key: object) -> Path | None:
+        """Return the folder for one compiled network, or None if compiled networks are not kept."""
+        if not self._cached:
+            return None
+        try:
+            facts = (ov.__version__, file_hash(self._path), self.device, sorted(self._properties.items()))
+            return cache_entry(cache_directory('openvino'), *facts, *key)
+        except OSError as error:
+            self._disable_cache(error)
+            return None
+
+    def _compile_cached(self, model: ov.Model, entry: Path | None) -> ov.CompiledModel:
+        """Load the compiled network from its folder, or compile it into that folder.
+
+        OpenVINO compiles again if the folder's content is damaged.
+        """
+        if entry is None:
+            return self._core.compile_model(model, self.device, self._properties)
+        try:
+            compiled = self._core.compile_model(model, self.device, {**self._properties, 'CACHE_DIR': str(entry)})
+        except RuntimeError as error:
+            # If the cache is not the cause, compiling without it raises again.
+            compiled = self._core.compile_model(model, self.device, self._properties)
+            self._disable_cache(error)
+        else:
+            bound_cache(entry.parent)
+        return compiled
+
+    def _disable_cache(self, error: Exception) -> None:
+        self._cached = False
+        self.notes = (*self.notes, f'compiled networks are not kept: {_last_line(error)}')
 
     def _check_precision(self, compiled: ov.CompiledModel) -> None:
-        wanted = 'float32' if self.precision == 'int8' else self.precision
+        """Raise ModelError if the compiled network does not compute in the engine's precision."""
+        requested = 'float32' if self.precision == 'int8' else self.precision
         hint = compiled.get_property('INFERENCE_PRECISION_HINT').to_string()
-        actual = READ_BACK.get(hint) or {short: name for name, short in HINTS.items() if name != 'int8'}.get(hint, hint)
-        if actual != wanted:
-            raise ModelError(f'OpenVINO computes in {actual} on this {self.device}, not in {wanted} as it was told')
-        # The hint says what was agreed; the compiled convolutions say what happens. Only the CPU tells their names.
+        actual = PRECISION_OF_HINT.get(hint, hint)
+        if actual != requested:
+            raise ModelError(f'OpenVINO computes in {actual} on this {self.device} although {requested} was requested')
+        # The hint is an agreement; the kernels show what is executed. Only the CPU plugin names them.
         kernels = convolution_kernels(compiled) if self.device == 'CPU' else []
         if self.precision == 'int8' and kernels and not any('i8' in kernel.lower() for kernel in kernels):
             raise ModelError(f'OpenVINO runs none of the int8 convolutions in int8 on this {self.device}')
 
 
 def convolution_kernels(compiled: ov.CompiledModel) -> list[str]:
-    """Names of the kernels that run the convolutions, such as ``jit_avx2_I8`` or ``brgconv_avx2_f32``."""
+    """Return the names of the kernels that run the convolutions, such as ``jit_avx2_I8`` or ``brgconv_avx2_f32``."""
     kernels = []
     for operation in compiled.get_runtime_model().get_ops():
         info = operation.get_rt_info()
@@ -178,9 +234,9 @@ def convolution_kernels(compiled: ov.CompiledModel) -> list[str]:
 
 
 def _specialize(model: ov.Model, image_size: ImageSize, order: Order, network_size: ImageSize) -> None:
-    """Removes what this image does not need, and sets the channel order and network size of the rest.
+    """Fix the channel order and the network size of a model, and remove the resize that native size does not need.
 
-    Each is a constant folded at compile time, so BGR costs nothing per frame and native size has no resize at all.
+    Both become constants that are folded at compile time, so that BGR costs nothing per frame.
     """
     for node in model.get_ordered_ops():
         name = node.get_friendly_name()
@@ -194,3 +250,8 @@ def _specialize(model: ov.Model, image_size: ImageSize, order: Order, network_si
                 size = ov.opset13.constant(np.array([1, 3, network_size[1], network_size[0]], np.int64))
                 node.input(1).replace_source_output(size.output(0))
     model.validate_nodes_and_infer_types()
+
+
+def _last_line(error: Exception) -> str:
+    """Return the last line of an OpenVINO error; the lines before it name source files."""
+    return str(error).strip().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""Light of a scene: lamps, sun through windows, shadows, and how it falls on ground and things. Linear RGB."""
+"""The light of a scene, linear RGB: lamps, sun through windows, large shadows, and what falls on the ground."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.scenes.appearance import noise
-from minisegnet_core.scenes.config.sections import LightSettings
-from minisegnet_core.scenes.geometry.fields import FieldDimensions
+from minisegnet_core.scenes.config.settings import FieldDimensions, LightSettings
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Spot:
-    """A lamp's pool of light on the ground: centre and size (sigma) in metres, RGB strength."""
+    """A lamp's pool of light on the ground: centre and size in metres, strength (3,) linear RGB."""
 
     x: float
     y: float
@@ -28,8 +27,15 @@ class Spot:
 
 @dataclass(frozen=True)
 class Strip:
-    """A strip across the ground, lit by the sun or shaded: unit normal, where it begins and ends along it, metres,
-    how soft its edges are (metres), the period at which it repeats (0: once), and what light is multiplied with."""
+    """A strip of sunlight or shadow across the ground. Lengths are in metres along the normal.
+
+    Attributes:
+        normal: unit normal in the field frame.
+        start, end: edges of the strip.
+        softness: width of the soft edges.
+        period: distance at which the strip repeats; 0: it does not.
+        factor: (3,) linear RGB factor of the light inside.
+    """
 
     normal: tuple[float, float]
     start: float
@@ -41,7 +47,19 @@ class Strip:
 
 @dataclass(frozen=True)
 class Light:
-    """All light of a scene. ``direction``: unit vector to the main lamp; ``key``: its RGB strength on things."""
+    """All light of a scene.
+
+    Attributes:
+        ambient: (3,) linear RGB light from all directions.
+        key: (3,) linear RGB strength of the main lamp.
+        direction: (3,) unit vector to the main lamp.
+        spots: pools of light.
+        strips: sunlight and shadows.
+        gloss: fraction of a lamp's light that the floor reflects at grazing angles.
+        unevenness, shift: contrast of slow variations over the ground, and the shift (2,) of their noise tile.
+        slope: exponential fall-off along x and y, per metre.
+        shadow_strength: darkness of cast shadows, 0 to 1.
+    """
 
     ambient: Floats
     key: Floats
@@ -55,12 +73,12 @@ class Light:
     shadow_strength: float = 0.5
 
     def on_ground(self, x: Floats, y: Floats) -> Floats:
-        """(h, w, 3) light that falls on the ground at (h, w) positions in metres."""
+        """Return the light (h, w, 3) that falls on the ground at positions (h, w) in metres."""
         level = 1 + np.float32(self.unevenness) * noise.sample(noise.tile(3, 1.6), x, y, 24.0, self.shift)
         if self.slope != (0.0, 0.0):
             level *= np.exp(np.clip(x * np.float32(self.slope[0]) + y * np.float32(self.slope[1]), -2.5, 1.2))
         np.maximum(level, np.float32(0.15), out=level)
-        # Channel by channel: NumPy is slow where the last axis has three elements.
+        # Channel by channel, because NumPy is slow along a last axis of three elements.
         planes = [level * self.ambient[c] + self.key[c] * np.float32(self.direction[2]) for c in range(3)]
         for spot in self.spots:
             square = ((x - np.float32(spot.x)) ** 2 + (y - np.float32(spot.y)) ** 2) * np.float32(1 / spot.size**2)
@@ -80,7 +98,7 @@ class Light:
         return np.asarray(cv2.merge(planes), np.float32)
 
     def at(self, places: Sequence[tuple[float, float]]) -> Floats:
-        """(n, 3) light on the ground at n places, metres."""
+        """Return the light (n, 3) on the ground at n places (x, y) in metres."""
         if not places:
             return np.zeros((0, 3), np.float32)
         points = np.array(places, np.float32).reshape(1, -1, 2)
@@ -89,14 +107,14 @@ class Light:
 
 
 def tint(rng: np.random.Generator, amount: float) -> Floats:
-    """A light's RGB colour from warm to cool around white, mean 1."""
+    """Sample the linear RGB colour (3,) of a lamp, warm to cool around white, with standard deviation ``amount``."""
     warm = rng.normal(0, amount)
     color = np.array([1 + warm, 1 + rng.normal(0, amount / 4), 1 - warm], np.float32)
     return np.asarray(np.maximum(color, 0.2), np.float32)
 
 
 def sample_light(settings: LightSettings, field_size: FieldDimensions, rng: np.random.Generator) -> Light:
-    """Draws the light of one scene."""
+    """Sample the light of one scene."""
     amount = settings.tint / 2
     angle, rise = rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 1.45)
     direction = np.array([np.cos(angle) * np.cos(rise), np.sin(angle) * np.cos(rise), np.sin(rise)])
@@ -110,8 +128,8 @@ def sample_light(settings: LightSettings, field_size: FieldDimensions, rng: np.r
         for _ in range(round(rng.uniform(*settings.spots)))
     ]
     strips = []
-    for kind, share in (('sun', settings.sun), ('shade', settings.shade)):
-        if rng.random() < share:
+    for kind, probability in (('sun', settings.sun), ('shade', settings.shade)):
+        if rng.random() < probability:
             turn = rng.uniform(0, 2 * np.pi)
             start, width = rng.uniform(-3, 3), rng.uniform(0.3, 4)
             period = float(width + rng.uniform(0.4, 4)) if rng.random() < 0.5 else 0.0

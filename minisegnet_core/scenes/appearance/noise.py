@@ -1,4 +1,4 @@
-"""Random fields, made once per process from fixed seeds, from which scenes cut random pieces."""
+"""Tiles of noise, made once per process from fixed seeds; scenes read them at random positions."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 TILE = 512
+"""Pixels on each side of a tile; a power of two, since :func:`sample` wraps by bit masks."""
 
 
 @lru_cache(maxsize=32)
 def tile(kind: int, exponent: float = 1.0, stretch: float = 1.0) -> Floats:
-    """A (TILE, TILE) float32 field that repeats without a seam: mean 0, standard deviation 1.
+    """Return a seamless tile, (TILE, TILE) float32, mean 0, standard deviation 1.
 
     Args:
-        kind: its seed.
-        exponent: amplitude falls with frequency to this power; 0 is white noise, 1 cloudy, 2 very smooth.
-        stretch: how much longer than wide its grains are.
+        kind: seed of the tile.
+        exponent: power of the frequency by which the amplitude falls; 0 is white noise, 1 cloudy, 2 very smooth.
+        stretch: ratio of the grains' length to their width.
     """
     rng = np.random.default_rng([977, kind])
     spectrum = np.fft.rfft2(rng.standard_normal((TILE, TILE)))
@@ -34,9 +35,9 @@ def tile(kind: int, exponent: float = 1.0, stretch: float = 1.0) -> Floats:
 
 @lru_cache(maxsize=4)
 def blades(kind: int) -> Floats:
-    """A (TILE, TILE) tile that looks like pile or grass from above: short strokes in many directions."""
+    """Return a tile that looks like pile or grass from above: short strokes in many directions. ``kind`` is 0 to 3."""
     rng = np.random.default_rng([978, kind])
-    picture = np.zeros((TILE, TILE), np.float32)
+    strokes = np.zeros((TILE, TILE), np.float32)
     count = (4000, 7000, 12000, 2500)[kind % 4]
     length = (8, 5, 3, 14)[kind % 4]
     starts = rng.uniform(0, TILE, (count, 2))
@@ -46,19 +47,19 @@ def blades(kind: int) -> Floats:
         for shift in ((0, 0), (TILE, 0), (0, TILE)):
             a = (int(start[0] - shift[0]), int(start[1] - shift[1]))
             b = (int(end[0] - shift[0]), int(end[1] - shift[1]))
-            cv2.line(picture, a, b, float(shade), 1 + int(abs(shade) > 0.7))
-    picture += 0.5 * tile(40 + kind, 0.3, (1.0, 2.0, 1.0, 3.0)[kind % 4])
-    picture -= picture.mean()
-    return np.asarray(picture / picture.std(), np.float32)
+            cv2.line(strokes, a, b, float(shade), 1 + int(abs(shade) > 0.7))
+    strokes += 0.5 * tile(40 + kind, 0.3, (1.0, 2.0, 1.0, 3.0)[kind % 4])
+    strokes -= strokes.mean()
+    return np.asarray(strokes / strokes.std(), np.float32)
 
 
 @lru_cache(maxsize=4)
 def marks(kind: int) -> Floats:
-    """A (TILE, TILE) tile of what is seen on turf between blades and patches: clouds, scuffs, footprints, waves."""
+    """Return a tile of marks on turf. ``kind``: 0 clouds, 1 scuffs, 2 footprints, 3 waves."""
     rng = np.random.default_rng([981, kind])
     if kind == 0:
         return tile(8, 0.5)
-    picture = np.zeros((TILE, TILE), np.float32)
+    shapes = np.zeros((TILE, TILE), np.float32)
     if kind == 3:  # waves of pile, where the carpet was rolled or brushed
         return tile(14, 0.9, 4.0)
     for _ in range(260 if kind == 1 else 420):
@@ -69,24 +70,24 @@ def marks(kind: int) -> Floats:
                 center = (int(x) - sx, int(y) - sy)
                 if kind == 1:  # scuffs of wheels and shoes: thin arcs, mostly dark
                     axes = (int(reach), int(reach * 0.7))
-                    cv2.ellipse(picture, center, axes, turn, 0, bend, float(shade), 1, cv2.LINE_AA)
+                    cv2.ellipse(shapes, center, axes, turn, 0, bend, float(shade), 1, cv2.LINE_AA)
                 else:  # footprints: small blots, bright and dark
                     axes = (3 + int(bend / 8), 2 + int(bend / 16))
-                    cv2.ellipse(picture, center, axes, turn, 0, 360, float(shade), -1, cv2.LINE_AA)
-    picture = cv2.GaussianBlur(picture, (0, 0), 1.0 if kind == 1 else 2.0, borderType=cv2.BORDER_REFLECT)
-    picture += 0.25 * tile(8, 0.5)
-    picture -= picture.mean()
-    return np.asarray(picture / picture.std(), np.float32)
+                    cv2.ellipse(shapes, center, axes, turn, 0, 360, float(shade), -1, cv2.LINE_AA)
+    shapes = cv2.GaussianBlur(shapes, (0, 0), 1.0 if kind == 1 else 2.0, borderType=cv2.BORDER_REFLECT)
+    shapes += 0.25 * tile(8, 0.5)
+    shapes -= shapes.mean()
+    return np.asarray(shapes / shapes.std(), np.float32)
 
 
 @lru_cache(maxsize=1)
 def grain() -> Floats:
-    """White noise (1400000,) float32, standard deviation 1, for sensors; three times the pixels of VGA and some."""
+    """Return white noise (1400000,) float32, standard deviation 1, for sensors: 640x480x3 values and some more."""
     return np.random.default_rng(979).standard_normal(1_400_000, np.float32)
 
 
 def sensor_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """A random cut of :func:`grain` in the given shape; larger shapes repeat it."""
+    """Return a piece of :func:`grain` from a random offset, in the given shape; larger shapes repeat it."""
     size = int(np.prod(shape))
     store = grain()
     start = int(rng.integers(0, max(store.size - size, 1)))
@@ -96,19 +97,26 @@ def sensor_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
 
 
 def sample(field: Floats, x: Floats, y: Floats, scale: float, shift: NDArray[np.float64]) -> Floats:
-    """``field`` read at world positions: ``scale`` metres are one tile; shift (2,) in tiles; linear, repeating."""
+    """Return the values (...) of a tile at positions in metres, by nearest pixel.
+
+    Args:
+        field: (TILE, TILE) tile.
+        x, y: positions in metres.
+        scale: size of a tile in metres.
+        shift: (2,) offset in tiles.
+    """
     size = field.shape[0]
     factor = np.float32(size / scale)
     u = x * factor
     u += np.float32(shift[0] * size)
     v = y * factor
     v += np.float32(shift[1] * size)
-    # Bitwise wrap of whole texels: several times as fast as a remap that repeats, and turf has no need of more.
+    # Whole pixels wrapped by a bit mask: several times faster than cv2.remap, and accurate enough for turf.
     ui = u.astype(np.int32)
     ui &= size - 1
     vi = v.astype(np.int32)
     vi &= size - 1
     vi *= size
     vi += ui
-    # Wrapping is never needed here, but faster than the check of every index against the size.
+    # No index is out of range; mode='wrap' merely skips NumPy's check of every index.
     return np.asarray(np.take(field, vi, mode='wrap'), np.float32)

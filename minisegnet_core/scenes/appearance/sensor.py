@@ -1,4 +1,4 @@
-"""From light to bytes: blur, exposure, white balance, vignetting, noise, tone curve, JPEG."""
+"""The sensor, from light to pixel values: blur, exposure, white balance, vignetting, noise, tone curve, JPEG."""
 
 from __future__ import annotations
 
@@ -11,18 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.scenes.appearance import noise
-from minisegnet_core.scenes.config.sections import SensorSettings
+from minisegnet_core.scenes.config.settings import SensorSettings
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Sensor:
-    """One exposure. brightness: where the field's mean goes, linear; gains: RGB; sigma, motion (pixels, radians);
-    noise: (of a dark pixel, of shot noise), linear; quality: of JPEG, 0 for none; rim: pixels over which light fades at
-    the rim of the lens's image circle; veil: light added everywhere by flare, or taken as black level, linear;
-    bleach: how much of too bright a green spills into red and blue; glare: share of the light beyond white that the
-    lens spreads around it, and over how many pixels."""
+    """The parameters of one exposure. Light levels are linear; 1 is white.
+
+    Attributes:
+        brightness: exposed mean of the field.
+        gains: (3,) RGB gains of the white balance.
+        saturation: saturation factor.
+        gamma, lift: exponent and black offset of the tone curve.
+        vignetting: fraction of the light lost in the corners.
+        sigma: standard deviation of the blur, in pixels.
+        motion: length (pixels) and angle (radians) of the motion blur.
+        noise: standard deviation of a dark pixel, and factor of the shot noise.
+        quality: JPEG quality; 0: no compression.
+        rim: pixels over which light fades at the rim of the lens's image circle.
+        veil: light that flare adds everywhere; negative: black level that is subtracted.
+        bleach: fraction of an overexposed green that spills into red and blue.
+        glare: fraction of the light above white that the lens spreads, and the radius in pixels.
+    """
 
     brightness: float
     gains: Floats
@@ -40,11 +52,17 @@ class Sensor:
     glare: tuple[float, float] = (0.0, 1.0)
 
     def expose(self, light: Floats, exposure: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB of (H, W, 3) linear light, each value multiplied by ``exposure``."""
+        """Turn linear light (H, W, 3) float32 into an image (H, W, 3) uint8 RGB.
+
+        Args:
+            light: linear light.
+            exposure: factor of the light.
+            rng: random generator of the noise.
+        """
         height, width = light.shape[:2]
         light = np.minimum(light, np.float32(6 / max(exposure, 1e-6)))
         if self.motion[0] > 1:
-            light = _smear(light, *self.motion)
+            light = motion_blur(light, *self.motion)
         if self.sigma > 0.2:
             side = 2 * int(np.ceil(2.2 * self.sigma)) + 1
             light = cv2.GaussianBlur(light, (side, side), self.sigma, borderType=cv2.BORDER_REPLICATE)
@@ -59,7 +77,7 @@ class Sensor:
             image *= cv2.merge([edge, edge, edge])
         np.maximum(image, 0, out=image)
         if self.bleach:
-            # What is too bright for one channel spills into the others: burnt-out turf is pale, not of a pure green.
+            # An overexposed channel spills into the others: overexposed turf is pale, not pure green.
             spill = cv2.transform(image, self.bleach * np.array([[0.1, 0.8, 0.1]], np.float32))
             spill -= np.float32(0.5 * self.bleach)
             np.maximum(spill, 0, out=spill)
@@ -70,7 +88,7 @@ class Sensor:
         cv2.sqrt(spread, dst=spread)
         spread *= noise.sensor_noise(rng, image.shape)
         image += spread
-        # A table of square roots: even steps of the root resolve shadows as finely as highlights.
+        # The tone curve is tabulated over the square root, which resolves shadows as finely as highlights.
         np.maximum(image, 0, out=image)
         cv2.sqrt(image, dst=image)
         levels = cv2.convertScaleAbs(image, alpha=255.0)
@@ -83,7 +101,7 @@ class Sensor:
 
 
 def sample_sensor(settings: SensorSettings, width: int, rng: np.random.Generator) -> Sensor:
-    """Draws one exposure; blur grows with the image's width."""
+    """Sample the parameters of one exposure of an image ``width`` pixels wide."""
     scale = width / 640
     kind = rng.random()
     dark = kind < settings.dark
@@ -96,9 +114,9 @@ def sample_sensor(settings: SensorSettings, width: int, rng: np.random.Generator
     length = 0.0
     if rng.random() < settings.motion:
         length = float(np.exp(rng.uniform(*np.log(np.maximum(settings.motion_length, 1e-3)))))
-    # Dark images are dark for want of light: their gain, and with it their noise, is higher.
+    # Noise of very dark images is only halved, so relative to their brightness they are noisier.
     floor = float(np.exp(rng.uniform(np.log(settings.noise[0]), np.log(settings.noise[1]))))
-    # Nothing is drawn where there is no chance of it, so that series without glare stay as they were.
+    # At probability 0 no random number is drawn: series without glare must not depend on this setting.
     glare = (0.0, 1.0)
     if settings.glare and rng.random() < settings.glare:
         glare = (float(rng.uniform(0.1, 0.8)), float(np.exp(rng.uniform(np.log(5), np.log(30)))) * scale)
@@ -128,21 +146,20 @@ def _saturation_matrix(amount: float) -> Floats:
 
 @lru_cache(maxsize=8)
 def _corners(width: int, height: int) -> Floats:
-    """(H, W) float32: 0 in the middle, 1 in the corners, as the square of the distance."""
+    """Return the squared distance from the centre, (H, W) float32, 1 in the corners."""
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     return np.asarray((x * x + y * y) / 2, np.float32)
 
 
 def _curve(gamma: float, lift: float) -> NDArray[np.uint8]:
-    """(256,) uint8: bytes of the tone curve, by the square root of the linear level in 255ths."""
+    """Return the tone curve (256,) uint8, indexed by 255 times the square root of the linear level."""
     roots = np.linspace(0, 1, 256, dtype=np.float32)
     return np.asarray(np.round((lift + (1 - lift) * roots ** np.float32(2 / gamma)) * 255), np.uint8)
 
 
-def _with_halos(light: Floats, white: np.float32, share: float, sigma: float) -> Floats:
-    """Light with ``share`` of what is beyond ``white`` spread around it, on an eighth of the image's size: halos are
-    soft."""
+def _with_halos(light: Floats, white: np.float32, strength: float, sigma: float) -> Floats:
+    """Spread a fraction of the light above ``white`` around it, at an eighth of the resolution since halos are soft."""
     height, width = light.shape[:2]
     small = cv2.resize(light, (max(width // 8, 1), max(height // 8, 1)), interpolation=cv2.INTER_AREA)
     beyond = np.maximum(small - white, 0)
@@ -150,11 +167,11 @@ def _with_halos(light: Floats, white: np.float32, share: float, sigma: float) ->
         return light
     beyond = cv2.GaussianBlur(beyond, (0, 0), max(sigma / 8, 0.5), borderType=cv2.BORDER_REPLICATE)
     halo = cv2.resize(beyond, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(light + np.float32(share) * halo, np.float32)
+    return np.asarray(light + np.float32(strength) * halo, np.float32)
 
 
-def _smear(light: Floats, length: float, angle: float) -> Floats:
-    """Motion blur. A long streak is made of three short ones end to end, which is several times as fast."""
+def motion_blur(light: Floats, length: float, angle: float) -> Floats:
+    """Blur along a line, in pixels and radians. Three short streaks are several times faster than one long streak."""
     if length > 5:
         x, y = round(length / 3 * float(np.cos(angle))), round(length / 3 * float(np.sin(angle)))
         height, width = light.shape[:2]
@@ -169,7 +186,10 @@ def _smear(light: Floats, length: float, angle: float) -> Floats:
 
 
 def streak(length: float, angle: float) -> Floats:
-    """A kernel that averages along a line through its centre, so that labels stay in the middle of the streak."""
+    """Return a kernel that averages along a line, in pixels and radians.
+
+    The line is centred, so labels stay in the middle of the streak.
+    """
     size = 2 * int(np.ceil(length / 2)) + 1
     kernel = np.zeros((size, size), np.float32)
     middle = size // 2

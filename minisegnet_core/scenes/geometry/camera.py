@@ -1,12 +1,14 @@
-"""Cameras: pose, lens, and both directions of projection. Camera frame as in ROS: x right, y down, z forward.
+"""Cameras: pose, lens model, projection and back-projection.
 
-Lenses: ``plumb_bob`` (pinhole with k1, k2, p1, p2, k3) and ``equidistant`` (fisheye with k1..k4), as OpenCV and
-sensor_msgs/CameraInfo define them. Pixel centres are at integers.
+The camera frame is that of ROS: x right, y down, z forward. Lens models are ``plumb_bob`` (pinhole with k1, k2, p1, p2,
+k3) and ``equidistant`` (fisheye with k1 to k4), as OpenCV and sensor_msgs/CameraInfo define them. Pixel centres are at
+integers.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +22,14 @@ Floats = NDArray[np.float64]
 class Camera:
     """A camera in the field.
 
-    width, height: of the image, pixels; model: plumb_bob or equidistant; fx, fy, cx, cy: pixels; distortion: 5 or 4
-    coefficients; rotation: (3, 3) rows are the camera's axes in the field frame (field to camera); position: (3,)
-    metres in the field frame; limit: largest angle from the optical axis that reaches the sensor, radians.
+    Attributes:
+        width, height: image size in pixels.
+        model: ``plumb_bob`` or ``equidistant``.
+        fx, fy, cx, cy: focal lengths and principal point in pixels.
+        distortion: 5 coefficients (plumb_bob) or 4 (equidistant).
+        rotation: (3, 3) from the field frame to the camera frame; its rows are the camera's axes in the field frame.
+        position: (3,) in metres in the field frame.
+        limit: maximum angle from the optical axis that reaches the sensor, in radians.
     """
 
     width: int
@@ -38,7 +45,7 @@ class Camera:
     limit: float = math.pi
 
     def distort(self, x: Floats, y: Floats, z: Floats) -> tuple[Floats, Floats]:
-        """Pixel coordinates of directions in the camera frame; NaN where the lens cannot see."""
+        """Return the pixel coordinates (u, v) of directions in the camera frame; NaN outside the lens's view."""
         if self.model == 'equidistant':
             k1, k2, k3, k4 = self.distortion
             rho = np.hypot(x, y)
@@ -63,22 +70,25 @@ class Camera:
         )
 
     def undistort(self, u: Floats, v: Floats) -> tuple[Floats, Floats, Floats]:
-        """Unit directions in the camera frame of pixel coordinates; the inverse of :meth:`distort` within 1e-3 px
-        wherever the lens can be inverted. Beyond the limit: the direction at the limit, to the same side."""
+        """Return the unit directions (x, y, z) in the camera frame of pixel coordinates.
+
+        This inverts :meth:`distort` to within 1e-3 px wherever the lens model can be inverted. Pixels outside the
+        image circle give the direction at the limit on the same side.
+        """
         xd, yd = (u - self.cx) / self.fx, (v - self.cy) / self.fy
         radius = np.hypot(xd, yd)
         if self.model == 'equidistant':
-            theta = np.clip(_invert(radius, self._bend, self.limit), 0, self.limit)
+            theta = np.clip(_invert(radius, self.radial, self.limit), 0, self.limit)
             sine = np.sin(theta) / np.maximum(radius, 1e-12)
             return xd * sine, yd * sine, np.cos(theta)
         k1, k2, p1, p2, k3 = self.distortion
         edge = math.tan(min(self.limit, 1.5))
-        # Without the tangential part first, then Newton's steps on the whole model.
-        ratio = _invert(radius, self._bend, edge) / np.maximum(radius, 1e-12)
+        # Invert the radial part first, then refine with Newton's method on the whole model.
+        ratio = _invert(radius, self.radial, edge) / np.maximum(radius, 1e-12)
         a, b = xd * ratio, yd * ratio
         worst = np.inf if p1 or p2 else 0.0
         for _ in range(6):
-            if worst < 1e-5:  # its square is left after that step
+            if worst < 1e-5:  # the last step left the square of this error
                 break
             s, ab = a * a + b * b, a * b
             radial = 1 + s * (k1 + s * (k2 + s * k3))
@@ -91,14 +101,14 @@ class Camera:
             scale = 1 / np.maximum(along_a * along_b - across * across, 0.01)
             a, b = a - (along_b * miss_a - across * miss_b) * scale, b - (along_a * miss_b - across * miss_a) * scale
             worst = max(float(np.abs(miss_a).max(initial=0)), float(np.abs(miss_b).max(initial=0)))
-        # The tangential part may lead past what the lens can see, and from there anywhere.
+        # The tangential part may lead outside the lens's view, where the model is undefined.
         ratio = edge / np.maximum(np.hypot(a, b), edge)
         a, b = a * ratio, b * ratio
         length = np.sqrt(a * a + b * b + 1)
         return a / length, b / length, 1 / length
 
-    def _bend(self, value: Floats) -> tuple[Floats, Floats]:
-        """The radial model and its derivative, at an angle (equidistant) or a tangent (plumb_bob)."""
+    def radial(self, value: Floats) -> tuple[Floats, Floats]:
+        """Return the radial model and its derivative at an angle (equidistant) or the tangent of one (plumb_bob)."""
         if self.model == 'equidistant':
             k1, k2, k3, k4 = self.distortion
         else:
@@ -111,19 +121,19 @@ class Camera:
         )
 
     def project(self, points: Floats) -> Floats:
-        """(..., 3) points in the field frame, metres, to (..., 2) pixel coordinates; NaN where the lens cannot see."""
+        """Project points (..., 3), in metres in the field frame, to pixels (..., 2); NaN outside the lens's view."""
         local = (points - self.position) @ self.rotation.T
         u, v = self.distort(local[..., 0], local[..., 1], local[..., 2])
         return np.stack([u, v], axis=-1)
 
     def rays(self, u: Floats, v: Floats) -> Floats:
-        """Unit directions (3, ...) in the field frame of pixel coordinates."""
+        """Return the unit directions (3, ...) in the field frame of pixel coordinates."""
         x, y, z = self.undistort(u, v)
         turn = self.rotation.T
         return np.stack([row[0] * x + row[1] * y + row[2] * z for row in turn])
 
     def info(self) -> dict[str, Any]:
-        """The contents of camera_info: width, height, distortion_model, d, k (9), r (9), p (12)."""
+        """Return the contents of a CameraInfo message: width, height, distortion_model, d, k (9), r (9), p (12)."""
         matrix = [self.fx, 0.0, self.cx, 0.0, self.fy, self.cy, 0.0, 0.0, 1.0]
         return {
             'width': self.width,
@@ -136,7 +146,7 @@ class Camera:
         }
 
     def describe(self) -> dict[str, Any]:
-        """As data sets hold it: :meth:`info` less r and p, with the pose in the field frame and the lens's limit."""
+        """Return the camera as data sets hold it: :meth:`info` without r and p, but with pose and limit."""
         info = self.info()
         return {
             **{key: info[key] for key in ('width', 'height', 'distortion_model', 'd', 'k')},
@@ -146,18 +156,23 @@ class Camera:
         }
 
 
-def _invert(bent: Floats, bend: Any, edge: float) -> Floats:
-    """Solves bend(x) = bent for x in 0..edge: a table of 1025 nodes, then one of Newton's steps, for 1e-9."""
+def _invert(bent: Floats, model: Callable[[Floats], tuple[Floats, Floats]], edge: float) -> Floats:
+    """Solve model(x) = bent for x in [0, edge] to 1e-9: a table of 1025 nodes, then one Newton step."""
     nodes = np.linspace(0.0, edge, 1025)
-    table = np.maximum.accumulate(bend(nodes)[0])
+    table = np.maximum.accumulate(model(nodes)[0])
     value = np.interp(bent, table, nodes)
-    at, slope = bend(value)
+    at, slope = model(value)
     return np.asarray(np.clip(value - (at - bent) / np.maximum(slope, 0.05), 0.0, edge), np.float64)
 
 
 def pose(yaw: float, pitch: float, roll: float) -> Floats:
-    """(3, 3) field to camera. yaw: of the optical axis from x, counter-clockwise; pitch: below the horizontal;
-    roll: clockwise about the optical axis, as the camera sees it; radians."""
+    """Return the rotation (3, 3) from the field frame to the camera frame.
+
+    Args:
+        yaw: direction of the optical axis, counter-clockwise from x, in radians.
+        pitch: angle of the optical axis below the horizontal, in radians.
+        roll: clockwise about the optical axis as the camera sees it, in radians.
+    """
     cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
     forward = np.array([cy * cp, sy * cp, -sp])
     right = np.array([sy, -cy, 0.0])
@@ -167,15 +182,18 @@ def pose(yaw: float, pitch: float, roll: float) -> Floats:
 
 
 def horizontal_focal_length(width: int, field_of_view: float, model: str, distortion: tuple[float, ...]) -> float:
-    """fx in pixels that gives a horizontal field of view (radians, through a centred principal point)."""
+    """Return fx in pixels for a horizontal field of view in radians and a centred principal point."""
     probe = Camera(width, width, model, 1.0, 1.0, 0.0, 0.0, distortion, np.eye(3), np.zeros(3))
     half = field_of_view / 2
     value = half if model == 'equidistant' else math.tan(half)
-    return float(width / 2 / probe._bend(np.array(value))[0])
+    return float(width / 2 / probe.radial(np.array(value))[0])
 
 
 def invertible(model: str, distortion: tuple[float, ...], edge: float) -> bool:
-    """Whether a lens's radial part grows everywhere, by a tenth of its first slope or more, up to ``edge``: a tangent
-    (plumb_bob) or an angle in radians (equidistant)."""
+    """Return whether a lens's radial model rises with at least a tenth of its initial slope all the way to ``edge``.
+
+    Args:
+        edge: an angle in radians (equidistant) or the tangent of one (plumb_bob).
+    """
     probe = Camera(1, 1, model, 1.0, 1.0, 0.0, 0.0, distortion, np.eye(3), np.zeros(3))
-    return bool((probe._bend(np.linspace(0, edge, 65))[1] > 0.1).all())
+    return bool((probe.radial(np.linspace(0, edge, 65))[1] > 0.1).all())

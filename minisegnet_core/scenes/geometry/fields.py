@@ -1,10 +1,9 @@
-"""Fields by the rule books: their sizes, their markings as geometry, and maps of the distance to the nearest marking.
+"""Fields by the rule books, their markings as geometry, and maps of the distance to the nearest marking.
 
-Field frame: origin at the centre, x along the length, y along the width, z up, metres. Lengths and distances are
-between the centre lines of markings; the middle of a goal line lies at x = +-length/2.
+Field frame: origin at the centre, x along the length, y along the width, z up, in metres. Lengths and distances refer
+to the centre lines of markings. The centre of a goal line is at x = +-length / 2.
 """
 
-# ruff: noqa: RUF009 - span and number make dataclass fields, they are no default values
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -13,39 +12,16 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.scenes.config.settings import Range, number, span
+from minisegnet_core.scenes.config.settings import FieldDimensions
 
 MAP_RESOLUTION = 0.0125
 """Metres per pixel of a line map.
 
-Read by linear interpolation, edges of lines are right within .1 mm, their inner corners within 3 mm.
+With linear interpolation the edges of lines are accurate to 0.1 mm, their inner corners to 3 mm.
 """
 
 FAR = 5.0
-"""Metres; the distance that a line map holds beyond its border."""
-
-
-@dataclass(frozen=True)
-class FieldDimensions:
-    """Sizes of a field. 0 leaves a marking out. With ``half`` only the part x >= 0 is there, as in a lab."""
-
-    length: float = number(9.0, (1, 60), 'm', 'between the goal lines')
-    width: float = number(6.0, (1, 60), 'm', 'between the touch lines')
-    goal_width: float = number(2.6, (0, 10), 'm', 'between the posts; 0: no goals')
-    goal_height: float = number(1.2, (0.1, 5), 'm', 'crossbar over ground')
-    goal_depth: float = number(0.6, (0.05, 5), 'm', 'depth of the goal')
-    goal_area_length: float = number(1.0, (0, 20), 'm', 'goal area, along x')
-    goal_area_width: float = number(3.0, (0, 40), 'm', 'goal area, along y')
-    penalty_area_length: float = number(2.0, (0, 20), 'm', 'penalty area, along x')
-    penalty_area_width: float = number(5.0, (0, 40), 'm', 'penalty area, along y')
-    penalty_mark: float = number(1.5, (0, 20), 'm', 'penalty mark from the goal line')
-    circle_diameter: float = number(1.5, (0, 20), 'm', 'centre circle')
-    corner_radius: float = number(0.0, (0, 5), 'm', 'corner arcs')
-    mark_size: float = number(0.1, (0, 1), 'm', 'length of the strokes of penalty and centre mark')
-    border: float = number(1.0, (0, 20), 'm', 'least border strip')
-    line_width: float = number(0.05, (0.01, 0.5), 'm', 'width of lines')
-    ball_diameter: Range = span(0.13, 0.155, (0.03, 0.6), 'm', 'diameter of the ball')
-    half: int = number(0, (0, 1), '0 or 1', '1: only the half with x >= 0 is there')
+"""Metres; distance that stands for everything outside a line map."""
 
 
 KID = FieldDimensions()
@@ -58,9 +34,6 @@ MSL = FieldDimensions(
     22.0, 14.0, 2.4, 1.0, 0.5, 0.75, 3.9, 2.25, 6.9, 3.6, 4.0, corner_radius=0.75, border=1.0, line_width=0.125,
     ball_diameter=(0.21, 0.23),
 )  # fmt: skip
-FREE_FIELD = FieldDimensions(6.0, 4.0, 1.5, 0.8, 0.4, 0.6, 2.2, 0.0, 0.0, 1.3, 1.0, border=0.5, half=1)
-"""A lab's half field; ``field.free`` of the configuration replaces it."""
-
 FIELDS: dict[str, FieldDimensions] = {
     'kid': KID,
     'adult': ADULT,
@@ -72,15 +45,19 @@ FIELDS: dict[str, FieldDimensions] = {
 
 @dataclass(frozen=True)
 class Markings:
-    """Centre lines of all markings: ``segments`` (n, 4) x0, y0, x1, y1, each along an axis, and ``arcs`` (n, 5)
-    cx, cy, radius, and the signs of x - cx and y - cy on the quadrant it lies in (0, 0: the whole circle)."""
+    """Centre lines of all markings, in metres in the field frame.
+
+    Attributes:
+        segments: (n, 4) x0, y0, x1, y1 of segments along x or y.
+        arcs: (n, 5) cx, cy, radius, and the signs of x - cx and y - cy in the quadrant of the arc; both 0: full circle.
+    """
 
     segments: NDArray[np.float64]
     arcs: NDArray[np.float64]
 
 
 def markings(field: FieldDimensions) -> Markings:
-    """All markings of a field, in the field frame, metres."""
+    """Return all markings of a field."""
     half_length, half_width, stroke = field.length / 2, field.width / 2, field.mark_size / 2
     segments: list[tuple[float, float, float, float]] = []
     arcs: list[tuple[float, float, float, float, float]] = []
@@ -115,10 +92,15 @@ def markings(field: FieldDimensions) -> Markings:
 
 @dataclass(frozen=True)
 class LineMap:
-    """Distance to the nearest centre line over the field and its surroundings.
+    """Distance to the nearest centre line, over the field and its surroundings.
 
-    ``values`` (rows, columns, 2) float32: the distance in metres, and the share of the line's normal along x, 0..1.
-    The centre of pixel (column, row) lies at (left + column * MAP_RESOLUTION, bottom + row * MAP_RESOLUTION).
+    The centre of pixel (column, row) is at (left + column * MAP_RESOLUTION, bottom + row * MAP_RESOLUTION), in metres.
+
+    Attributes:
+        values: (rows, columns, 2) float32: the distance in metres, and the squared x component of the line's unit
+            normal, 0 to 1.
+        left: x of the first column's centre, in metres.
+        bottom: y of the first row's centre, in metres.
     """
 
     values: NDArray[np.float32]
@@ -128,7 +110,7 @@ class LineMap:
 
 @lru_cache(maxsize=8)
 def line_map(field: FieldDimensions) -> LineMap:
-    """The line map of a field; cached, since it takes a good part of a second."""
+    """Return the line map of a field. Results are cached, since computing one takes a large part of a second."""
     margin = 0.5
     left = (0.0 if field.half else -field.length / 2) - margin
     bottom = -field.width / 2 - margin
@@ -140,7 +122,7 @@ def line_map(field: FieldDimensions) -> LineMap:
     values[..., 1] = 0.5
     lines = markings(field)
     for x0, y0, x1, y1 in lines.segments:
-        # The box metric makes square ends half a line beyond the end point, so that corners close as painted ones do.
+        # The maximum metric ends a line squarely, half its width beyond the end point, so that painted corners close.
         dx = np.maximum(np.maximum(min(x0, x1) - xs, xs - max(x0, x1)), 0)
         dy = np.maximum(np.maximum(min(y0, y1) - ys, ys - max(y0, y1)), 0)
         along_x = y0 == y1

@@ -1,7 +1,8 @@
-"""What every pixel of one camera looks at: rays, hits on the ground, and windows around things.
+"""The rays of one camera, where they meet the ground, and the windows of pixels that show an object.
 
-Rays are computed exactly at every fourth pixel, at the centres of the label grid's blocks, and interpolated in between:
-for lenses of 100 px focal length and more this is right within a fiftieth of a pixel and ten times as fast.
+Rays are computed exactly at every fourth pixel, at the centres of the label grid's blocks ("nodes" of the coarse grid),
+and interpolated linearly in between. For focal lengths of 100 px and more this is accurate to 0.02 px and ten times
+faster.
 """
 
 from __future__ import annotations
@@ -18,9 +19,15 @@ from numpy.typing import NDArray
 from minisegnet_core.scenes.geometry.camera import Camera
 
 Floats = NDArray[np.float32]
+Window = tuple[slice, slice]
+"""Rows and columns of pixels."""
+
 STEP = 4
+"""Pixels between the nodes of the coarse grid."""
+
 BEYOND = 0.35
-"""Radians; how far beyond its limit a fisheye's model is used between pixels."""
+"""Radians by which a fisheye's model is extended beyond its limit, for the nodes just outside the image circle."""
+
 FAR_AWAY = np.float32(1e4)
 """Metres; distance along rays that hit nothing."""
 
@@ -29,12 +36,17 @@ class Viewport:
     """Rays and ground hits of one camera.
 
     Attributes:
+        camera: the camera.
         rays: (3, H, W) float32 unit directions in the field frame.
-        coarse: (3, h, w) the same at every fourth pixel, one node beyond each border.
-        x, y: (H, W) where rays meet the ground, metres in the field frame; huge above the horizon.
-        distance: (H, W) along the ray to the ground, metres; FAR_AWAY above the horizon.
-        rim: (H, W) pixels that a pixel lies inside the lens's image circle; None where that holds all of the image.
-        pixel: radians that a pixel covers, about the optical axis.
+        coarse: (3, h, w) float32 unit directions at the nodes, which extend one node beyond each image border.
+        origin: (3,) float32 position of the camera in metres in the field frame.
+        x, y: (H, W) float32 ground hits in metres in the field frame; far away above the horizon.
+        coarse_x, coarse_y: (h, w) the same at the nodes.
+        distance: (H, W) float32 metres along the ray to the ground; FAR_AWAY above the horizon.
+        coarse_distance: (h, w) the same at the nodes.
+        rim: (H, W) float32 distance in pixels to the edge of the lens's image circle, positive inside; None if the
+            circle contains the whole image.
+        pixel: angle in radians that one pixel covers at the optical axis.
     """
 
     def __init__(self, camera: Camera) -> None:
@@ -43,11 +55,11 @@ class Viewport:
         columns = STEP * np.arange(-1, -(-width // STEP) + 1) + (STEP - 1) / 2
         rows = STEP * np.arange(-1, -(-height // STEP) + 1) + (STEP - 1) / 2
         u, v = np.meshgrid(columns, rows)
-        # Nodes just beyond the image circle are continued, not cut off, or they would spoil what lies between.
+        # Nodes just outside the image circle take part in the interpolation, so the lens model is extended to them.
         wider = replace(camera, limit=min(camera.limit + BEYOND, math.pi)) if camera.model == 'equidistant' else camera
         self.coarse: Floats = wider.rays(u, v).astype(np.float32)
         self.rays: Floats = np.stack([self.refine(plane) for plane in self.coarse])
-        # Interpolation shortens them, by little, but thin things far away would vanish between the nodes.
+        # Interpolation shortens rays a little: enough for thin, distant objects to vanish between the nodes.
         length = self.rays[0] * self.rays[0]
         length += self.rays[1] * self.rays[1]
         length += self.rays[2] * self.rays[2]
@@ -63,7 +75,7 @@ class Viewport:
         self.coarse_y: Floats = self.coarse[1] * coarse_distance + self.origin[1]
         self.rim = self._inside_circle(u, v)
         self._measure_lens()
-        # Largest angle between neighbouring nodes: what may lie between them unseen.
+        # Maximum angle between neighbouring nodes, and so the size of objects that fit between them.
         steps = [np.square(np.diff(self.coarse, axis=axis)).sum(axis=0).max() for axis in (1, 2)]
         self._reach = 0.75 * float(np.sqrt(sum(steps)))
         forward = camera.rotation[2]
@@ -79,17 +91,16 @@ class Viewport:
         camera = self.camera
         radius = np.hypot((u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy)
         edge = camera.limit if camera.model == 'equidistant' else np.tan(min(camera.limit, 1.5))
-        limit = float(camera._bend(np.array(edge))[0])
+        limit = float(camera.radial(np.array(edge))[0])
         if radius.max() < limit:
             return None
         return self.refine(((limit - radius) * camera.fx).astype(np.float32))
 
-    def refine(self, coarse: Floats, window: tuple[slice, slice] | None = None) -> Floats:
-        """A map (h, w) or (h, w, c) on the coarse grid brought to the image's size by linear interpolation, or to that
-        of a window of it."""
+    def refine(self, coarse: Floats, window: Window | None = None) -> Floats:
+        """Interpolate a map (h, w) or (h, w, c) on the coarse grid linearly at every pixel of the image or a window."""
         height, width = self.camera.height, self.camera.width
         rows, columns = window or (slice(0, height), slice(0, width))
-        # One node more on each side, so that a window's pixels are what they are in the whole image.
+        # One more node on each side, so that the values in a window equal those in the whole image.
         top, left = rows.start // STEP, columns.start // STEP
         part = coarse[top : -(-rows.stop // STEP) + 2, left : -(-columns.stop // STEP) + 2]
         fine = cv2.resize(part, (part.shape[1] * STEP, part.shape[0] * STEP), interpolation=cv2.INTER_LINEAR)
@@ -97,12 +108,12 @@ class Viewport:
         cut = fine[down : down + rows.stop - rows.start, right : right + columns.stop - columns.start]
         return np.ascontiguousarray(cut, dtype=np.float32)
 
-    def window(self, center: NDArray[np.float64], radius: float) -> tuple[slice, slice] | None:
-        """Rows and columns that hold all pixels whose rays pass a sphere; None where there are none.
+    def window(self, center: NDArray[np.float64], radius: float) -> Window | None:
+        """Return a window that contains all pixels whose rays hit a sphere, or None if the sphere is not in view.
 
         Args:
-            center: (3,) metres, field frame.
-            radius: metres.
+            center: (3,) in metres in the field frame.
+            radius: in metres.
         """
         top, bottom, left, right = (int(v) for v in self.windows(center[None], np.array([radius]))[0])
         return (slice(top, bottom), slice(left, right)) if top < bottom and left < right else None
@@ -110,8 +121,16 @@ class Viewport:
     def windows(
         self, centers: NDArray[np.float64], radii: NDArray[np.float64], smallest: float = 0.0
     ) -> NDArray[np.intp]:
-        """As :meth:`window` for n spheres: (n, 4) top, bottom, left, right, the second and fourth excluded; empty
-        (0, 0, 0, 0) where there are no pixels, or where the sphere's radius is under ``smallest`` pixels."""
+        """Return the windows of n spheres as (n, 4) top, bottom, left, right; bottom and right are excluded.
+
+        Args:
+            centers: (n, 3) in metres in the field frame.
+            radii: (n,) in metres.
+            smallest: radius in pixels below which a sphere is skipped.
+
+        Returns:
+            0, 0, 0, 0 for a sphere that is skipped or not in view.
+        """
         camera = self.camera
         result = np.zeros((len(radii), 4), np.intp)
         offset = centers - camera.position
@@ -127,12 +146,12 @@ class Viewport:
         u, v = camera.distort(x, y, z)
         known = wanted & (outer < len(self._scales)) & np.isfinite(u)
         reach = angle[known] * self._scales[outer[known]] + 1.5
-        for column, (value, most) in enumerate(((v, camera.height), (u, camera.width))):
-            result[known, 2 * column] = np.clip(np.floor(value[known] - reach), 0, most)
-            result[known, 2 * column + 1] = np.clip(np.ceil(value[known] + reach) + 1, 0, most)
+        for column, (value, size) in enumerate(((v, camera.height), (u, camera.width))):
+            result[known, 2 * column] = np.clip(np.floor(value[known] - reach), 0, size)
+            result[known, 2 * column + 1] = np.clip(np.ceil(value[known] + reach) + 1, 0, size)
         for index in np.flatnonzero(wanted & ~known):
             direction = (offset[index] / distance[index]).astype(np.float32)
-            # Every other node will do to find them.
+            # Every other node suffices to find the sphere.
             found = _rows_and_columns(self._sparse, direction, float(angle[index]) + 2.4 * self._reach)
             pixels = None
             if found is not None:
@@ -142,37 +161,36 @@ class Viewport:
         return result
 
     def _measure_lens(self) -> None:
-        """A table over the angle from the axis: the most pixels that a radian makes up to there."""
+        """Tabulate, over the angle from the optical axis, the maximum pixels per radian up to that angle."""
         camera = self.camera
         edge = min(camera.limit, 1.5) if camera.model == 'plumb_bob' else camera.limit
         angles = np.linspace(0, edge, 361)
         values = angles if camera.model == 'equidistant' else np.tan(angles)
-        bent = camera._bend(values)[0]
+        bent = camera.radial(values)[0]
         along = np.gradient(bent, angles)
         across = bent / np.maximum(np.sin(np.minimum(angles, np.pi / 2)), 1e-3)
         across[0] = along[0]
         scale = np.maximum.accumulate(np.maximum(along, across)) * max(camera.fx, camera.fy)
-        # Behind the camera's sides a circle around the axis shrinks again: no bound there.
+        # Beyond 90 degrees circles around the axis shrink again, so the bound does not hold there.
         good = angles < 1.45
         self._scale_step = float(angles[1])
         self._scales = scale[good]
-        if camera.model == 'plumb_bob':  # what the tangential part adds to the model's slope, by the radian
+        if camera.model == 'plumb_bob':  # the slope that the tangential part adds, per radian
             slope = 6 * (abs(camera.distortion[2]) + abs(camera.distortion[3])) * values * (1 + values * values)
             self._scales = self._scales + max(camera.fx, camera.fy) * slope[good]
 
-    def _pixels(self, top: int, bottom: int, left: int, right: int) -> tuple[slice, slice] | None:
-        """The pixels of blocks around coarse nodes in rows top..bottom and columns left..right, the last excluded."""
+    def _pixels(self, top: int, bottom: int, left: int, right: int) -> Window | None:
+        """Return the pixels around nodes in rows [top, bottom) and columns [left, right)."""
         rows = slice(max((top - 1) * STEP, 0), min((bottom - 1) * STEP, self.camera.height))
         columns = slice(max((left - 1) * STEP, 0), min((right - 1) * STEP, self.camera.width))
         return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
 
-    def tighten(
-        self, window: tuple[slice, slice], meets: Callable[[Floats, float], NDArray[np.bool_]]
-    ) -> tuple[slice, slice] | None:
-        """The part of a window in which something is, found on the coarse nodes; small windows stay as they are.
+    def tighten(self, window: Window, meets: Callable[[Floats, float], NDArray[np.bool_]]) -> Window | None:
+        """Return the part of a window that shows an object, or None; small windows are returned as they are.
 
         Args:
-            meets: tells of rays (3, h, w) which meet the thing, widened by an angle in radians.
+            meets: takes rays (3, h, w) and an angle in radians, and returns (h, w): which rays pass the object within
+                that angle.
         """
         rows, columns = window
         if (rows.stop - rows.start) * (columns.stop - columns.start) < 3000:
@@ -189,7 +207,7 @@ class Viewport:
         )
 
     def pick(self, coarse: Floats, pixels: NDArray[np.intp]) -> Floats:
-        """A map (h, w) or (h, w, c) on the coarse grid, interpolated at n pixels (flat indices): (n,) or (n, c)."""
+        """Interpolate a map (h, w) or (h, w, c) on the coarse grid at n pixels (flat indices) to (n,) or (n, c)."""
         columns = (pixels % self.camera.width).astype(np.float32)
         rows = (pixels // self.camera.width).astype(np.float32)
         columns *= np.float32(1 / STEP)
@@ -198,22 +216,26 @@ class Viewport:
         rows += np.float32(1 - 1.5 / STEP)
         return lookup(coarse, columns, rows)
 
-    def oversampled(self, window: tuple[slice, slice], factor: int) -> Floats:
-        """(3, factor * h, factor * w) unit rays of sub-pixels in a window, each pixel split into factor x factor."""
+    def oversampled(self, window: Window, factor: int) -> Floats:
+        """Return the rays (3, factor * h, factor * w) of sub-pixels, factor x factor for each pixel of a window."""
         rows, columns = window
         height, width = rows.stop - rows.start, columns.stop - columns.start
         v = np.arange(factor * height) / factor + rows.start + (1 / factor - 1) / 2
         u = np.arange(factor * width) / factor + columns.start + (1 / factor - 1) / 2
-        if factor * factor * height * width <= 4096:  # small: exact
+        if factor * factor * height * width <= 4096:  # few enough to compute exactly
             return self.camera.rays(*np.meshgrid(u, v)).astype(np.float32)
         map_u, map_v = np.meshgrid(((u - 1.5) / STEP + 1).astype(np.float32), ((v - 1.5) / STEP + 1).astype(np.float32))
         return np.stack([cv2.remap(plane, map_u, map_v, cv2.INTER_LINEAR) for plane in self.coarse])
 
 
-def lookup(picture: Floats, u: Floats, v: Floats, border: tuple[float, ...] | None = None) -> Floats:
-    """A picture (h, w) or (h, w, c) at n places (pixels), linear: (n,) or (n, c). ``border``: what lies outside it; by
-    default the nearest pixel."""
-    count, line = u.size, 1024  # OpenCV's remap wants rows shorter than 32768, and at least one
+def lookup(array: Floats, u: Floats, v: Floats, border: tuple[float, ...] | None = None) -> Floats:
+    """Interpolate an array (h, w) or (h, w, c) linearly at n positions to (n,) or (n, c).
+
+    Args:
+        u, v: (n,) columns and rows, in pixels.
+        border: value outside the array; the nearest pixel's by default.
+    """
+    count, line = u.size, 1024  # cv2.remap needs at least one row, and rows shorter than 32768
     padded = max(-(-count // line), 1) * line
     maps = []
     for position in (u, v):
@@ -221,12 +243,12 @@ def lookup(picture: Floats, u: Floats, v: Floats, border: tuple[float, ...] | No
         map_[:count] = position
         maps.append(map_.reshape(-1, line))
     mode = cv2.BORDER_REPLICATE if border is None else cv2.BORDER_CONSTANT
-    picked = cv2.remap(picture, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=mode, borderValue=border or (0.0,))
-    return np.asarray(picked.reshape(padded, *picture.shape[2:])[:count], np.float32)
+    picked = cv2.remap(array, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=mode, borderValue=border or (0.0,))
+    return np.asarray(picked.reshape(padded, *array.shape[2:])[:count], np.float32)
 
 
 def products(rays: Floats, *vectors: NDArray[np.floating[Any]]) -> tuple[Floats, ...]:
-    """(h, w) scalar products of rays (3, h, w) with each of some vectors (3,)."""
+    """Return the scalar products (h, w) of rays (3, h, w) with each vector (3,)."""
     results = []
     for x, y, z in vectors:
         result = rays[0] * np.float32(x)
@@ -237,7 +259,10 @@ def products(rays: Floats, *vectors: NDArray[np.floating[Any]]) -> tuple[Floats,
 
 
 def _rows_and_columns(nodes: Floats, direction: NDArray[np.float32], angle: float) -> tuple[int, int, int, int] | None:
-    """First and one past the last row and column of unit rays (3, h, w) within an angle of a direction."""
+    """Return top, bottom, left and right of the unit rays (3, h, w) within an angle (radians) of a direction.
+
+    bottom and right are excluded. None if no ray is that near.
+    """
     if angle >= math.pi:
         return 0, nodes.shape[1], 0, nodes.shape[2]
     cosine = direction[0] * nodes[0]

@@ -1,4 +1,4 @@
-"""Robots of several builds, as lists of solids: humanoids of plates and motors or of smooth shells, and on wheels."""
+"""Robots: humanoids of plates and motors or with smooth shells, and wheeled robots."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ from functools import partial
 
 import numpy as np
 
-from minisegnet_core.scenes.appearance.shading import Surface
-from minisegnet_core.scenes.objects.actors import Actor, Builder, actor, surface, with_number
+from minisegnet_core.scenes.appearance.surfaces import Surface, sample_surface, with_number
+from minisegnet_core.scenes.objects.actors import Actor, Builder, Point, actor
 
 
 def humanoid(x: float, y: float, rng: np.random.Generator, height: float | None = None) -> Actor:
-    """A humanoid robot, .4-1.5 m tall, sometimes lying on the ground."""
+    """Return a humanoid robot, 0.4 to 1.5 m tall, sometimes lying on the ground.
+
+    Args:
+        x, y: position in metres in the field frame.
+        rng: random generator.
+        height: in metres; random by default.
+    """
     tall = height or float((rng.uniform(0.4, 0.65), rng.uniform(0.7, 1.0), rng.uniform(1.1, 1.5))[int(rng.integers(3))])
     kind = rng.random()
     if kind < 0.1:
@@ -20,8 +26,8 @@ def humanoid(x: float, y: float, rng: np.random.Generator, height: float | None 
 
 
 def _fallen(tall: float, build: Builder, rng: np.random.Generator) -> None:
-    limb, jersey, head = (surface(rng, kind) for kind in ('frame', 'any', 'any'))
-    motor = surface(rng, 'dark')
+    limb, jersey, head = (sample_surface(rng, kind) for kind in ('frame', 'any', 'any'))
+    motor = sample_surface(rng, 'dark')
     slim, wide, level = 0.05 * tall, 0.09 * tall, 0.09 * tall
     build.box((0, 0, level), (0.2 * tall, 0.13 * tall, 0.09 * tall), jersey)
     build.ellipsoid((0.3 * tall, 0, level), (0.08 * tall,) * 3, head)
@@ -37,17 +43,17 @@ def _fallen(tall: float, build: Builder, rng: np.random.Generator) -> None:
 
 
 def _of_plates(tall: float, build: Builder, rng: np.random.Generator) -> None:
-    """Limbs of metal plates or tubes between angular motors, a box of electronics, now and then in a shirt."""
-    frame, motor = surface(rng, 'frame'), surface(rng, 'dark', 0)
-    cover = surface(rng, ('dark', 'light', 'vivid', 'metal', 'frame')[int(rng.integers(5))])
-    foot = surface(rng, ('dark', 'metal', 'vivid', 'light')[int(rng.integers(4))], 0.1)
+    """Build a robot with limbs of metal plates or tubes, angular motors, and a box of electronics or a shirt."""
+    frame, motor = sample_surface(rng, 'frame'), sample_surface(rng, 'dark', 0)
+    cover = sample_surface(rng, ('dark', 'light', 'vivid', 'metal', 'frame')[int(rng.integers(5))])
+    foot = sample_surface(rng, ('dark', 'metal', 'vivid', 'light')[int(rng.integers(4))], 0.1)
     stride, wide = float(rng.normal(0, 0.08)) * tall, float(rng.uniform(0.055, 0.095)) * tall
     lift, bend = float(max(rng.normal(0, 0.03), 0)) * tall, float(rng.uniform(0.01, 0.09)) * tall
     thin, thick = float(rng.uniform(0.006, 0.02)) * tall, float(rng.uniform(0.02, 0.045)) * tall
     tubes = rng.random() < 0.3
     size = float(rng.uniform(0.028, 0.045)) * tall
 
-    def limb(a: tuple[float, float, float], b: tuple[float, float, float], scale: float) -> None:
+    def limb(a: Point, b: Point, scale: float) -> None:
         if tubes:
             build.capsule(a, b, 0.6 * thick * scale, frame)
         else:  # a pair of plates with a gap
@@ -86,15 +92,15 @@ def _of_plates(tall: float, build: Builder, rng: np.random.Generator) -> None:
 
 
 def _torso(build: Builder, tall: float, motor: Surface, cover: Surface, rng: np.random.Generator) -> None:
-    """A shirt with a number, bare electronics, or a cover."""
+    """Build a torso: a shirt with a number, bare electronics, or a cover."""
     half = (float(rng.uniform(0.045, 0.075)) * tall, float(rng.uniform(0.085, 0.125)) * tall, 0.135 * tall)
     lean = float(rng.normal(0.08, 0.08))
     shirt = rng.random()
     if shirt < 0.45:
-        jersey = surface(rng, ('vivid', 'vivid', 'light', 'dark')[int(rng.integers(4))])
+        jersey = sample_surface(rng, ('vivid', 'vivid', 'light', 'dark')[int(rng.integers(4))])
         build.box((0, 0, 0.65 * tall), half, with_number(jersey, 1.3 * half[1], rng), lean)
     elif shirt < 0.75:
-        build.box((0, 0, 0.65 * tall), half, surface(rng, 'frame'), lean)
+        build.box((0, 0, 0.65 * tall), half, sample_surface(rng, 'frame'), lean)
         build.box((half[0], 0, 0.68 * tall), (0.01 * tall, half[1] * 0.7, 0.06 * tall), cover, lean)
         build.box((-half[0], 0, 0.64 * tall), (0.03 * tall, half[1] * 0.8, 0.08 * tall), motor, lean)
     else:
@@ -116,11 +122,11 @@ def _head(build: Builder, tall: float, cover: Surface, motor: Surface, rng: np.r
 
 
 def _of_shells(tall: float, build: Builder, rng: np.random.Generator) -> None:
-    """Smooth hulls, as the standard platform and many covered robots have them."""
+    """Build a robot with smooth shells, such as the Standard Platform League's."""
     slim = float(rng.uniform(0.035, 0.07)) * tall
     kinds = (str(rng.choice(['dark', 'light', 'light', 'metal'])), 'dark', 'any', 'any')
-    limb, joint, jersey, head = (surface(rng, kind) for kind in kinds)
-    foot = surface(rng, str(rng.choice(['dark', 'vivid', 'light'])))
+    limb, joint, jersey, head = (sample_surface(rng, kind) for kind in kinds)
+    foot = sample_surface(rng, str(rng.choice(['dark', 'vivid', 'light'])))
     stride, wide = float(rng.normal(0, 0.08)) * tall, float(rng.uniform(0.06, 0.1)) * tall
     for side in (-1, 1):
         knee = (0.05 * tall + side * stride / 2, side * wide, 0.25 * tall)
@@ -145,19 +151,23 @@ def _of_shells(tall: float, build: Builder, rng: np.random.Generator) -> None:
 
 
 def wheeled(x: float, y: float, rng: np.random.Generator) -> Actor:
-    """A robot on wheels, .5 m wide and .8 m tall, as in the Middle Size League: a dark base of many corners, wheels,
-    a body that narrows upwards with covers in the team's colour, a mirror or a camera on top."""
+    """Return a wheeled robot, 0.5 m wide and 0.8 m tall, as in the Middle Size League.
+
+    It has a dark angular base, wheels, a tapered body with covers in the team's colour, and a mirror or camera on top.
+    """
     return actor(x, y, 0.3, rng, _wheeled)
 
 
 def _wheeled(build: Builder, rng: np.random.Generator) -> None:
-    dark, frame = surface(rng, 'dark', 0.1), surface(rng, 'frame')
-    cover = surface(rng, ('dark', 'vivid', 'vivid', 'metal')[int(rng.integers(4))])
+    dark, frame = sample_surface(rng, 'dark', 0.1), sample_surface(rng, 'frame')
+    cover = sample_surface(rng, ('dark', 'vivid', 'vivid', 'metal')[int(rng.integers(4))])
     base = float(rng.uniform(0.06, 0.12))
     for turn in (0.0, 1.05, 2.09):
         build.box((0, 0, 0.03 + base), (0.25, 0.14, base), dark, 0.0, turn)
     for turn in (0.6, 2.7, 4.7):
-        build.box((0.21 * np.cos(turn), 0.21 * np.sin(turn), 0.06), (0.03, 0.06, 0.06), surface(rng, 'dark'), 0, turn)
+        build.box(
+            (0.21 * np.cos(turn), 0.21 * np.sin(turn), 0.06), (0.03, 0.06, 0.06), sample_surface(rng, 'dark'), 0, turn
+        )
     top, level = float(rng.uniform(0.42, 0.6)), 0.03 + 2 * base
     for step in range(3):
         size, middle = 0.19 - 0.045 * step, level + (top - level) * (step + 0.5) / 3
@@ -172,4 +182,4 @@ def _wheeled(build: Builder, rng: np.random.Generator) -> None:
             c, s = 0.24 * float(np.cos(turn)), 0.24 * float(np.sin(turn))
             build.capsule((c, s, 0.1), (0.6 * c, 0.6 * s, top + 0.1), 0.012, dark)
     build.capsule((0, 0, top), (0, 0, 0.74), float(rng.uniform(0.015, 0.05)), dark)
-    build.ellipsoid((0, 0, 0.76), (0.08, 0.08, float(rng.uniform(0.03, 0.07))), surface(rng))
+    build.ellipsoid((0, 0, 0.76), (0.08, 0.08, float(rng.uniform(0.03, 0.07))), sample_surface(rng))

@@ -1,4 +1,4 @@
-"""The benchmark: its JSON as DESIGN.md has it, its arithmetic, its honesty about what was not measured."""
+"""The benchmark: the keys of its JSON, its arithmetic, and what it reports of cases that could not be measured."""
 
 import json
 import math
@@ -10,9 +10,9 @@ pytest.importorskip('torch', reason='the model of these tests is made with PyTor
 pytest.importorskip('onnx', reason='export needs onnx')
 pytest.importorskip('onnxruntime', reason='the rows of these tests are of ONNX Runtime')
 
-from minisegnet_core.benchmark import jitter, machine
+from minisegnet_core.benchmark import jitter, machine, plan, runner
 from minisegnet_core.benchmark import report as benchmark_report
-from minisegnet_core.benchmark import runner as benchmark
+from minisegnet_core.benchmark.accuracy import add_accuracy
 from minisegnet_core.classes import SOCCER
 from minisegnet_core.commands import benchmark as benchmark_command
 from minisegnet_core.errors import ConfigurationError, ModelError
@@ -24,23 +24,23 @@ KEYS = {
     'latency_ms_p99': float, 'throughput_fps': float, 'gflops': float, 'start_ms': float, 'rss_mb': float,
     'label_agreement': float,
 }  # fmt: skip
-"""Of DESIGN.md, "Commands"."""
+"""Keys of a row that other programs read, with their types."""
 
 
 @pytest.fixture(scope='module')
 def report(tmp_path_factory):
-    """A tiny run through the command, two rows, with everything it can write."""
+    """Run the command on two tiny cases, with every output; return its JSON and the folder."""
     folder = tmp_path_factory.mktemp('benchmark')
     arguments = ['--model', str(exported()[1]), '--engines', 'onnxruntime', '--precisions', 'float32,float16',
                  '--sizes', '64x64', '--duration', '0.05', '--count', '1', '--threads', '1',
                  '--json', str(folder / 'b.json'), '--plot', str(folder / 'b.png')]  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(machine, 'peak_gflops', lambda threads: {'float32': 100.0})
+        patch.setattr(runner, 'peak_gflops', lambda threads: {'float32': 100.0})
         assert benchmark_command.main(arguments, 'benchmark') == 0
     return json.loads((folder / 'b.json').read_text()), folder
 
 
-def test_json_has_the_keys_of_the_design(report):
+def test_the_json_has_the_documented_keys(report):
     content, folder = report
     row = next(row for row in content['results'] if 'error' not in row)
     assert {key: type(row[key]) for key in KEYS} == KEYS
@@ -54,24 +54,24 @@ def test_json_has_the_keys_of_the_design(report):
     assert (folder / 'b.png').read_bytes().startswith(b'\x89PNG')
 
 
-def test_what_could_not_be_measured_says_why(report):
+def test_a_case_that_could_not_be_measured_has_a_reason(report):
     content, _ = report
     failed = [row for row in content['results'] if 'error' in row]
     if not failed:
-        pytest.skip('TensorRT is here')
+        pytest.skip('TensorRT is installed')
     assert failed[0]['precision'] == 'float16'
     assert 'TensorRT' in failed[0]['error']
     text = benchmark_report.table(content['machine'], content['results'])
     assert f'not measured: onnxruntime float16 64x64: {failed[0]["error"]}' in text
 
 
-def test_operations_are_those_of_the_paper_s_network():
+def test_the_operations_are_those_of_the_network_of_the_paper():
     assert machine.network_gflop(640, 480) == pytest.approx(27.0, abs=0.05)
     assert machine.network_gflop(320, 240) == pytest.approx(machine.network_gflop(640, 480) / 4, rel=0.02)
 
 
 @pytest.mark.parametrize('width_mult', [1, 0.75, 0.5])
-def test_operations_agree_with_torch_s_counter(width_mult):
+def test_the_operations_agree_with_the_counter_of_torch(width_mult):
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -85,17 +85,17 @@ def test_operations_agree_with_torch_s_counter(width_mult):
     )
 
 
-def test_rows_are_every_combination_that_makes_sense():
+def test_the_cases_are_all_combinations_that_can_run():
     checkpoint, onnx = exported()
-    rows = benchmark.configurations(
+    cases = plan.plan_cases(
         [onnx, checkpoint], ['onnxruntime', 'torch'], ['float32', 'int8', 'bfloat16'], [(64, 64), (96, 64)]
     )
-    kinds = [(row.engine, row.precision, row.model) for row in rows if row.size == (64, 64)]
+    kinds = [(case.engine, case.precision, case.model) for case in cases if case.size == (64, 64)]
     assert kinds == [('onnxruntime', 'float32', onnx), ('torch', 'float32', checkpoint),
                      ('torch', 'bfloat16', checkpoint)]  # fmt: skip
-    assert len(rows) == 2 * len(kinds)
+    assert len(cases) == 2 * len(kinds)
     with pytest.raises(ModelError, match='nothing to measure'):
-        benchmark.configurations([onnx], ['torch'], ['float32'], [(64, 64)])
+        plan.plan_cases([onnx], ['torch'], ['float32'], [(64, 64)])
 
 
 @pytest.mark.parametrize(
@@ -105,29 +105,28 @@ def test_rows_are_every_combination_that_makes_sense():
         ({'avx2'}, 'torch', 'float16', True),
         ({'avx2'}, 'torch', 'float32', False),
         ({'amx_bf16'}, 'torch', 'bfloat16', False),
-        ({'avx2'}, 'openvino', 'bfloat16', False),  # it refuses, and that is the row
+        ({'avx2'}, 'openvino', 'bfloat16', False),  # it refuses, and the row has that error
     ],
 )
-def test_emulation_is_known(monkeypatch, features, engine, precision, emulated):
-    monkeypatch.setattr(benchmark, 'processor', lambda: Processor('a CPU', 2, frozenset(features)))
-    configuration = benchmark.Configuration(engine, exported()[0], precision, (64, 64))
-    assert benchmark.is_emulated(configuration) is emulated
+def test_only_torch_emulates_precisions_that_the_cpu_lacks(monkeypatch, features, engine, precision, emulated):
+    monkeypatch.setattr(plan, 'processor', lambda: Processor('a CPU', 2, frozenset(features)))
+    assert plan.Case(engine, exported()[0], precision, (64, 64)).is_emulated is emulated
 
 
-def test_agreement_and_drop_by_hand():
+def test_agreement_and_drop_are_those_computed_by_hand():
     truth = np.zeros((8, 16), np.uint8)
     truth[:, 8:] = 3
     pairs = [(np.zeros((8, 16, 3), np.uint8), truth)]
     right = np.array([[[0, 0, 3, 3], [0, 0, 3, 3]]], np.uint8)
     rows = [{'engine': 'openvino', 'precision': 'int8', 'size': '16x8'},
             {'engine': 'torch', 'precision': 'float32', 'size': '16x8'}]  # fmt: skip
-    benchmark._add_agreement([0, 1], rows, {0: np.zeros_like(right), 1: right}, pairs, SOCCER)
+    add_accuracy(rows, {0: np.zeros_like(right), 1: right}, pairs, SOCCER)
     assert rows[0]['reference'] == 'torch float32'
     assert (rows[0]['label_agreement'], rows[0]['mean_iou'], rows[0]['iou_drop']) == (0.5, 0.25, 0.75)
     assert (rows[1]['label_agreement'], rows[1]['iou_drop']) == (1.0, 0.0)
 
 
-def test_a_loop_that_keeps_time_is_hardly_late():
+def test_the_loop_records_the_lateness_of_each_period():
     late = jitter.lateness(0.1, rate=200)
     assert len(late) == 20
     assert (late >= 0).all()
@@ -137,20 +136,26 @@ def test_a_loop_that_keeps_time_is_hardly_late():
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['--engines', 'tensorflow'], "--engines 'tensorflow'"),
-        (['--precisions', 'float8'], "--precisions 'float8'"),
+        (['--engines', 'tensorflow'], "--engines is 'tensorflow', which is unknown"),
+        (['--precisions', 'float8'], "--precisions is 'float8', which is unknown"),
         (['--sizes', 'half'], 'must be WIDTHxHEIGHT'),
         (['--sizes', '640'], 'must be native, half, or WIDTHxHEIGHT'),
-        (['--duration', '0'], '--duration above 0'),
-        (['--model', 'gone.onnx'], 'no model file gone.onnx'),
+        (['--duration', '0'], '--duration is 0; it must be above 0'),
     ],
 )
-def test_wrong_use_is_told(arguments, message, capsys):
-    assert benchmark_command.main(arguments, 'benchmark') == 2
+def test_a_wrong_option_is_named(arguments, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        benchmark_command.main(arguments, 'benchmark')
+    assert ended.value.code == 2
     assert message in capsys.readouterr().err
 
 
-def test_a_plot_without_matplotlib_is_told(monkeypatch, tmp_path):
+def test_a_missing_model_is_named(capsys):
+    assert benchmark_command.main(['--model', 'gone.onnx'], 'benchmark') == 2
+    assert 'no model file gone.onnx' in capsys.readouterr().err
+
+
+def test_a_plot_without_matplotlib_names_the_package(monkeypatch, tmp_path):
     import sys
 
     monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
@@ -158,7 +163,7 @@ def test_a_plot_without_matplotlib_is_told(monkeypatch, tmp_path):
         benchmark_report.plot({}, [], tmp_path / 'x.png')
 
 
-def test_the_peak_is_that_of_the_faster_layer(monkeypatch):
+def test_the_peak_is_the_rate_of_the_faster_layer(monkeypatch):
     pytest.importorskip('openvino')
     rates = {2: 30.0, 4: 50.0}
     seen = []
@@ -167,7 +172,7 @@ def test_the_peak_is_that_of_the_faster_layer(monkeypatch):
         seen.append((precision, gflop))
         return rates[len(shape)] * (2 if precision == 'int8' else 1)
 
-    monkeypatch.setattr(machine, '_openvino_rate', rate)
+    monkeypatch.setattr(machine, 'layer_gflops', rate)
     peak = machine.peak_gflops(1, 64)
     assert peak['float32'] == 50.0
     assert peak['int8'] == 100.0

@@ -1,4 +1,4 @@
-"""`minisegnet synthesize`: data sets and bags, workers, interruption, and what it says about wrong input."""
+"""`minisegnet synthesize`: data sets and bags, workers, interruption, and messages about wrong input."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def contents(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob('*')) if p.is_file()}
 
 
-def test_same_bytes_for_one_and_two_workers(tmp_path):
+def test_the_number_of_workers_does_not_change_the_bytes(tmp_path):
     for workers in (1, 2):
         assert synthesize('--output', tmp_path / str(workers), '--count', 5, '--workers', workers) == 0
     one, two = (contents(tmp_path / str(workers)) for workers in (1, 2))
     assert one == two and len(one) == 5 * 2 + 3
 
 
-def test_a_data_set_that_opens(tmp_path):
+def test_the_data_set_can_be_opened(tmp_path):
     output = tmp_path / 'data'
-    assert synthesize('--output', output, '--count', 10, '--workers', 1, '--val-share', 0.2, '--preview') == 0
+    assert synthesize('--output', output, '--count', 10, '--workers', 1, '--val-fraction', 0.2, '--preview') == 0
     dataset = open_dataset(output)
     assert len(dataset.split('train')) == 8 and len(dataset.split('val')) == 2
     image, labels = dataset.split('train')[0].read()
@@ -53,7 +53,7 @@ def test_a_data_set_that_opens(tmp_path):
     assert cv2.imread(str(output / 'preview.png')) is not None
 
 
-def test_goes_on_without_rendering_again(tmp_path):
+def test_a_second_call_renders_missing_images_only(tmp_path):
     whole, cut = tmp_path / 'whole', tmp_path / 'cut'
     assert synthesize('--output', whole, '--count', 6, '--workers', 1) == 0
     assert synthesize('--output', cut, '--count', 3, '--workers', 1) == 0
@@ -66,29 +66,30 @@ def test_goes_on_without_rendering_again(tmp_path):
 
 
 def bag_messages(path):
-    """Topic, stamp and bytes of every message, in order."""
+    """Return topic, stamp and bytes of every message, in order."""
     with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_KILTED)) as reader:
         return [(connection.topic, stamp, bytes(raw)) for connection, stamp, raw in reader.messages()]
 
 
 @pytest.mark.parametrize(('storage', 'compressed'), [('mcap', True), ('sqlite3', False)])
 def test_a_resumed_bag_holds_the_same_messages(tmp_path, storage, compressed):
-    series = Series(SceneConfig.from_mapping({'image': {'width': 96, 'height': 64}}), 3, 6, True, 8.0)
+    config = SceneConfig.from_mapping({'image': {'width': 96, 'height': 64}})
+    series = Series(config, seed=3, count=6, sequence=True, fps=8.0)
     kind = {'storage': storage, 'compressed': compressed, 'workers': 1}
 
-    def until_the_third(results, total, done):
+    def interrupted_at_the_third(results, total, done):
         for number, result in enumerate(results):
             if number == 3:
                 raise KeyboardInterrupt
             yield result
 
     with pytest.raises(KeyboardInterrupt):
-        write_bag(series, tmp_path / 'cut', progress=until_the_third, **kind)
-    partly = bag_messages(tmp_path / 'cut')
-    assert sum(topic == '/camera/camera_info' for topic, _, _ in partly) in {3, 4}
-    kept = {p.name: p.stat().st_mtime_ns for p in (tmp_path / 'cut.parts').glob('*.npz')}
-    assert write_bag(series, tmp_path / 'cut', progress=lambda results, *_: results, **kind) == 6 - len(kept)
-    assert write_bag(series, tmp_path / 'whole', progress=lambda results, *_: results, **kind) == 6
+        write_bag(series, tmp_path / 'cut', progress=interrupted_at_the_third, **kind)
+    partial = bag_messages(tmp_path / 'cut')
+    assert sum(topic == '/camera/camera_info' for topic, _, _ in partial) in {3, 4}
+    kept = len(list((tmp_path / 'cut.parts').glob('*.npz')))
+    assert write_bag(series, tmp_path / 'cut', **kind) == 6 - kept
+    assert write_bag(series, tmp_path / 'whole', **kind) == 6
     whole = bag_messages(tmp_path / 'whole')
     assert bag_messages(tmp_path / 'cut') == whole and len(whole) >= 3 * 6
     assert not (tmp_path / 'cut.parts').exists()
@@ -96,7 +97,7 @@ def test_a_resumed_bag_holds_the_same_messages(tmp_path, storage, compressed):
 
 def test_a_sequence_is_one_group_in_one_split(tmp_path):
     output = tmp_path / 'walk'
-    arguments = ('--count', 4, '--sequence', '--rate', 4, '--workers', 1, '--val-share', 0.5)
+    arguments = ('--count', 4, '--sequence', '--fps', 4, '--workers', 1, '--val-fraction', 0.5)
     assert synthesize('--output', output, *arguments) == 0
     dataset = open_dataset(output)
     assert [len(samples) for samples in dataset.splits.values() if samples] == [4]
@@ -106,31 +107,30 @@ def test_a_sequence_is_one_group_in_one_split(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_script_without_main_guard_is_told(tmp_path):
-    """Workers that die at once were started again and again, for ever."""
+def test_a_script_without_a_main_guard_ends_with_an_error(tmp_path):
+    """Each worker imports the script and would start workers of its own."""
     script = tmp_path / 'script.py'
     script.write_text(
-        'from minisegnet_core.scenes import SceneConfig\n'
-        'from minisegnet_core.scenes.series import Series, mapped, render_index\n'
-        "series = Series(SceneConfig.from_mapping({'image': {'width': 96, 'height': 64}}), 1, 4)\n"
-        'with mapped(series, render_index, [0, 1, 2, 3], 2) as results:\n'
-        '    print(len(list(results)))\n'
+        'from pathlib import Path\n'
+        'from minisegnet_core.scenes import Series, write_dataset\n'
+        "series = Series.from_mapping({'image': {'width': 96, 'height': 64}, 'count': 4})\n"
+        f'write_dataset(series, Path({str(tmp_path / "data")!r}), workers=2)\n'
     )
     environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
     done = subprocess.run(
         [sys.executable, script], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 1
-    # Python itself may add a warning about the workers' semaphores, depending on who ends first.
-    told = [line for line in done.stderr.splitlines() if 'resource_tracker' not in line]
-    assert 'ConfigurationError' in told[-1] and '__main__' in told[-1]
+    # Python may add a warning about the workers' semaphores, depending on which process ends first.
+    lines = [line for line in done.stderr.splitlines() if 'resource_tracker' not in line]
+    assert 'ConfigurationError' in lines[-1] and '__main__' in lines[-1]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('storage', ['dataset', 'mcap'])
-def test_ctrl_c_leaves_a_usable_part(tmp_path, storage):
+def test_ctrl_c_leaves_a_usable_part_that_can_be_continued(tmp_path, storage):
     whole, cut = tmp_path / 'whole', tmp_path / 'cut'
-    extra = ['--sequence', '--rate', '5'] if storage == 'mcap' else []
+    extra = ['--sequence', '--fps', '5'] if storage == 'mcap' else []
     arguments = [*SMALL, '--count', '60', '--workers', '2', '--format', storage, *extra]
     code = (
         'import sys; from minisegnet_core.commands.synthesize import main; sys.exit(main(sys.argv[1:], "synthesize"))'
@@ -150,19 +150,19 @@ def test_ctrl_c_leaves_a_usable_part(tmp_path, storage):
         assert 0 < len(list(open_frames(cut, '/camera/image_raw'))) < 60
     assert subprocess.run([*command, cut], cwd=ROOT, check=False, stderr=subprocess.DEVNULL).returncode == 0
     assert subprocess.run([*command, whole], cwd=ROOT, check=False, stderr=subprocess.DEVNULL).returncode == 0
-    ours, theirs = contents(whole), contents(cut)
-    assert {k.replace('cut', 'whole') for k in theirs} == set(ours)
+    expected, resumed = contents(whole), contents(cut)
+    assert {name.replace('cut', 'whole') for name in resumed} == set(expected)
     if storage == 'dataset':
-        assert ours == theirs
+        assert expected == resumed
     else:
         assert bag_messages(cut) == bag_messages(whole)
 
 
 @pytest.mark.parametrize(('storage', 'compressed'), [('mcap', True), ('sqlite3', False)])
-def test_bags_hold_images_truth_and_camera_with_one_stamp(tmp_path, storage, compressed):
+def test_bags_hold_images_ground_truth_and_camera_with_equal_stamps(tmp_path, storage, compressed):
     bag = tmp_path / 'bag'
     extra = ['--compressed'] if compressed else []
-    arguments = ('--count', 4, '--sequence', '--rate', 8, '--format', storage, '--workers', 1)
+    arguments = ('--count', 4, '--sequence', '--fps', 8, '--format', storage, '--workers', 1)
     assert synthesize('--output', bag, *arguments, *extra) == 0
     config = SceneConfig.from_mapping({'image': {'width': 96, 'height': 64}})
     expected = list(render_sequence(config, 3, 4, 8.0))
@@ -192,15 +192,18 @@ def test_bags_hold_images_truth_and_camera_with_one_stamp(tmp_path, storage, com
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'told'),
+    ('arguments', 'message'),
     [
         (['--output', 'new', '--count', '0'], '--count'),
         (['--output', 'new', '--workers', '0'], '--workers'),
-        (['--output', 'new', '--rate', '0'], '--rate'),
-        (['--output', 'new', '--val-share', '2'], '--val-share'),
+        (['--output', 'new', '--fps', '0'], '--fps'),
+        (['--output', 'new', '--val-fraction', '2'], '--val-fraction'),
+        (['--output', 'new', '--preset', 'humanoids'], 'did you mean humanoid?'),
+        (['--output', 'new', '--set', 'camera'], '--set'),
+        (['--output', 'new', '--set', 'camera.roll=[1'], 'not YAML'),
         (['--output', 'new', '--size', 'big'], '--size'),
         (['--output', 'new', '--backgrounds', 'nowhere'], 'nowhere'),
-        (['--output', 'new', '--set', 'camera.hight=2'], 'camera.hight'),
+        (['--output', 'new', '--set', 'camera.hight=2'], 'did you mean height?'),
         (['--output', 'new', '--config', 'nowhere.yaml'], 'nowhere.yaml'),
         (['--output', 'new', '--compressed'], '--compressed'),
         (['--output', 'full'], 'not empty'),
@@ -208,25 +211,40 @@ def test_bags_hold_images_truth_and_camera_with_one_stamp(tmp_path, storage, com
         ([], '--output'),
     ],
 )
-def test_wrong_input_is_told_in_a_sentence(tmp_path, monkeypatch, capsys, arguments, told):
+def test_wrong_input_is_reported_in_one_sentence(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'full').mkdir()
     (tmp_path / 'full' / 'something').write_text('')
-    assert main(arguments, 'synthesize') == 2
+    try:
+        code = main(arguments, 'synthesize')
+    except SystemExit as end:  # the parser's
+        code = end.code
     error = capsys.readouterr().err
-    assert told in error and 'Traceback' not in error
+    assert code == 2 and message in error and len(error.splitlines()) == 1
     assert not (tmp_path / 'new').exists()
 
 
-def test_another_series_is_not_written_over(tmp_path, capsys):
+def test_a_different_series_is_not_overwritten(tmp_path, capsys):
     assert synthesize('--output', tmp_path / 'a', '--count', 1, '--workers', 1) == 0
     assert main(['--size', '96x64', '--seed', '4', '--output', str(tmp_path / 'a'), '--count', '1'], 'synthesize') == 2
     assert 'other settings (seed)' in capsys.readouterr().err
 
 
-def test_help_and_settings_explain_themselves(capsys):
+def test_options_override_the_file_and_the_preset(tmp_path, capsys):
+    config = tmp_path / 'lab.yaml'
+    config.write_text('preset: spl\nseed: 4\ncount: 2\nval_fraction: 1\ncamera: {height: 0.5}\n')
+    arguments = ['--config', config, '--preset', 'msl', '--set', 'camera.roll=[-1, 1]', '--set', 'camera.height=0.6']
+    assert synthesize(*arguments, '--output', tmp_path / 'data', '--workers', 1) == 0
+    record = json.loads((tmp_path / 'data' / 'synthesize.json').read_text())
+    camera = record['config']['camera']
+    assert record['seed'] == 3 and record['val_fraction'] == 1.0 and record['config']['field']['kinds'] == ['msl']
+    assert camera['height'] == [0.6, 0.6] and camera['roll'] == [-1, 1] and camera['pitch'] == [-5, 30]
+    assert len(open_dataset(tmp_path / 'data').split('val')) == 2
+
+
+def test_help_and_settings_are_documented(capsys):
     with pytest.raises(SystemExit):
         main(['--help'], 'minisegnet synthesize')
-    assert 'examples:' in capsys.readouterr().out
+    assert 'example:' in capsys.readouterr().out
     assert main(['--print-config'], 'synthesize') == 0
-    assert 'camera.height: [0.4, 1.4]  # m: height over ground' in capsys.readouterr().out
+    assert 'camera.height: [0.4, 1.4]  # 0.05 to 10 m: height above the ground' in capsys.readouterr().out

@@ -15,7 +15,7 @@ torch = pytest.importorskip('torch', reason='training needs PyTorch')
 
 from minisegnet_core.checkpoint import load_checkpoint, read_training_state
 from minisegnet_core.data.dataset import open_dataset
-from minisegnet_core.data.statistics import class_shares
+from minisegnet_core.data.reduction import class_fractions
 from minisegnet_core.data.writer import DatasetWriter
 from minisegnet_core.errors import ConfigurationError, DatasetError, ModelError, TrainingError
 from minisegnet_core.model import MiniSegNet
@@ -192,7 +192,7 @@ def test_all_terms_of_the_loss_are_trained_with_class_weights_from_the_data(shap
     result = train(small(shapes_dataset, tmp_path / 'run', stage3=off, **settings))
     assert result.rows[1].train_loss < result.rows[0].train_loss
     dataset = open_dataset(shapes_dataset)
-    expected = weights_from_fractions(class_shares(dataset.split('train'), dataset.classes))
+    expected = weights_from_fractions(class_fractions(dataset.split('train'), dataset.classes))
     assert read_training_state(tmp_path / 'run' / 'last.ckpt')['class_weights'] == expected
     assert max(expected) == expected[1] > 3  # the ball has the fewest pixels
 
