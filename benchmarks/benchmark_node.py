@@ -111,8 +111,8 @@ def run_node(options: argparse.Namespace) -> int:
     print(
         json.dumps(
             {
-                'received': counts.received, 'answered': counts.answered, 'dropped': counts.dropped, 'lost': counts.lost,
-                'unsubscribed': counts.unsubscribed, 'stale_answers': stale, 'ages': list(ages),
+                'received': counts.received, 'answered': counts.answered, 'dropped': counts.dropped,
+                'lost': counts.lost, 'unsubscribed': counts.unsubscribed, 'stale_answers': stale, 'ages': list(ages),
                 'engine_ms_p50': percentiles(engine, (50,))['p50'], 'overhead_ms': percentiles(work - engine),
                 'over_work_ms': percentiles(np.array(ages[: len(work)]) - work),
             }
@@ -122,7 +122,7 @@ def run_node(options: argparse.Namespace) -> int:
 
 
 def run_plain(options: argparse.Namespace) -> int:
-    """Run a plain node (role `plain`): one thread that processes every image of a queue of ten in turn."""
+    """Run a plain node (role `plain`): one thread processes every image of a queue of ten."""
     rclpy.init(args=[])
     node = Node('segment')
     config = SegmenterConfig(options.model, network_size=options.network_size, threads=options.threads)
@@ -145,7 +145,7 @@ def run_plain(options: argparse.Namespace) -> int:
 
 
 def resident_mb(process: int, part: str = 'VmRSS') -> float:
-    """Return the resident memory of a process in MB (10^6 bytes), or a part: RssShmem is the middleware's shared memory."""
+    """Return the resident memory of a process in MB (10^6 bytes), or a part, such as RssShmem (shared memory)."""
     text = Path(f'/proc/{process}/status').read_text()
     return round(int(text.partition(f'{part}:')[2].split()[0]) * 1.024e-3, 1)
 

@@ -31,7 +31,8 @@ class Bound(NamedTuple):
         return bool(self.value <= self.maximum)
 
     def __str__(self) -> str:
-        return f'{"met   " if self.met else "MISSED"}  {self.name}: {self.value:.2f} of at most {self.maximum:g} {self.unit}'
+        verdict = 'met   ' if self.met else 'MISSED'
+        return f'{verdict}  {self.name}: {self.value:.2f}, at most {self.maximum:g} {self.unit}'
 
 
 def percentiles(values: Any, which: tuple[int, ...] = (50, 95, 99)) -> dict[str, float]:

@@ -130,7 +130,7 @@ class MiniSegNet(nn.Module):
         """Return the class logits of a batch of images.
 
         Args:
-            images: (N, 3, H, W) float RGB, as :func:`~minisegnet_core.preprocessing.normalize` returns them; H and W at least 64.
+            images: (N, 3, H, W) float RGB, from :func:`~minisegnet_core.preprocessing.normalize`; H and W at least 64.
 
         Returns:
             (N, classes, ceil(H/4), ceil(W/4)) float logits.

@@ -1,4 +1,4 @@
-"""The demo: a bag, or a rendered scene, played to the real node; report, overlay video and contact sheet."""
+"""The demo: play a bag, or a rendered scene, to the real node; write a report, an overlay video and a contact sheet."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from minisegnet_core.classes import ClassSet
 from minisegnet_core.errors import ImageError, SourceError
 from minisegnet_core.files import replaced_atomically, write_text_atomically
 from minisegnet_core.frames import is_bag
-from minisegnet_core.frames.bag import BagImage, BagImages
+from minisegnet_core.frames.bag import BagImages
 from minisegnet_core.imaging import write_image
 from minisegnet_core.inference.pace import fitting_network_size
 from minisegnet_core.inference.segmenter import SegmenterConfig
@@ -46,6 +46,14 @@ SHEET_CELLS, SHEET_COLUMNS, SHEET_CELL_WIDTH = 12, 4, 320
 PACE_IMAGES = 20
 """Images of the bag from which its rate is estimated."""
 
+OUTPUTS = ('report.json', 'overlay.mp4', 'sheet.png')
+"""Files that the demo writes."""
+
+Counter = Callable[[str, str, 'int | None'], AbstractContextManager[Callable[[int], object]]]
+"""Displays progress: called with a description, the name of an item and the total number of items; gives a function
+that is called with each number of items that are done.
+"""
+
 MODEL_PARAMETERS = ('model', 'engine', 'network_size', 'threads')
 """Settings of the segmenter that are passed to the node as parameters."""
 
@@ -55,25 +63,37 @@ class DemoOptions:
     """What to play, and how.
 
     Attributes:
-        output: folder to write into; it exists.
+        output: folder to write.
         bag: ROS bag, or None to render a scene.
         topic: image topic of the bag, or None for the only one.
         rate: playback speed: 1 as recorded, 2 twice as fast.
-        segmenter: model settings of the node.
+        model: model settings of the node.
         choose_network_size: run the network at the native size if this machine keeps up with the bag, else at half
-            size, instead of the size in ``segmenter``.
+            size, instead of the size in ``model``.
     """
 
     output: Path
     bag: Path | None = None
     topic: str | None = None
     rate: float = 1.0
-    segmenter: SegmenterConfig = SegmenterConfig()
+    model: SegmenterConfig = field(default_factory=SegmenterConfig)
     choose_network_size: bool = True
 
 
-def run_demo(options: DemoOptions) -> dict[str, Any]:
-    """Play, record and draw; write report.json, overlay.mp4 and sheet.png; return the report.
+def no_counter(description: str, unit: str, total: int | None) -> AbstractContextManager[Callable[[int], object]]:
+    """Display no progress."""
+    return nullcontext(lambda count: None)
+
+
+def run_demo(
+    options: DemoOptions, *, counter: Counter = no_counter, log: Callable[[str], object] = lambda text: None
+) -> dict[str, Any]:
+    """Play, record and draw; write the files of OUTPUTS; return the report.
+
+    Args:
+        options: what to play.
+        counter: displays the progress.
+        log: called with a line that describes the replay.
 
     Raises:
         SourceError: the bag does not exist or cannot be played.
@@ -81,57 +101,62 @@ def run_demo(options: DemoOptions) -> dict[str, Any]:
         ImageError: no image can be decoded, or the video cannot be written.
         ModelError, ConfigurationError: the model cannot be loaded.
     """
-    bag = open_bag(options.bag, options.topic, options.output)
+    options.output.mkdir(parents=True, exist_ok=True)
+    bag = open_bag(options.bag, options.topic, options.output, counter)
     first = first_image(bag)
-    segmenter = options.segmenter
-    if Path(segmenter.model).is_file():
-        segmenter = replace(segmenter, model=str(Path(segmenter.model).resolve()))
-    classes = classes_of_model(segmenter.model)
+    model = options.model
+    if Path(model.model).is_file():
+        model = replace(model, model=str(Path(model.model).resolve()))
+    classes = classes_of_model(model.model)
     if options.choose_network_size:
-        segmenter = replace(segmenter, network_size=network_size_that_keeps_up(bag, first, options.rate, segmenter))
-    print(f'playing {len(bag)} images of {bag.path}, topic {bag.topic}; network size {segmenter.network_size}')
+        model = replace(model, network_size=network_size_that_keeps_up(bag, first, options.rate, model))
+    log(f'playing {len(bag)} images of {bag.path}, topic {bag.topic}; network size {model.network_size}')
     parameters = {
-        **{name: getattr(segmenter, name) for name in MODEL_PARAMETERS},
+        **{name: getattr(model, name) for name in MODEL_PARAMETERS},
         'expected_size': '' if first is None else f'{first.shape[1]}x{first.shape[0]}',
         'image_transport': 'compressed' if bag.compressed else 'raw',
         'reliability': 'reliable',
         'diagnostics_period': 0.5,
     }
-    with started_node(parameters) as node, tqdm(total=len(bag), desc='demo', unit='image') as bar:
-        recording = replay(bag, node, rate=options.rate, progress=bar.update)
-    report = make_report(recording, bag) | {'network_size': segmenter.network_size}
+    with started_node(parameters) as node, counter('demo', 'image', len(bag)) as advance:
+        recording = replay(bag, node, rate=options.rate, progress=advance)
+    report = make_report(recording, bag) | {'network_size': model.network_size}
     report_path = options.output / 'report.json'
     write_text_atomically(report_path, json.dumps(report, indent=2) + '\n')
     if not recording.answered:
         raise NodeError(f'the node answered none of {len(recording.frames)} images; see {report_path}')
-    draw(recording, bag, classes, options.output)
+    draw(recording, bag, classes, options.output, counter)
     return report
 
 
 # Source
 
 
-def open_bag(path: Path | None, topic: str | None, output: Path) -> BagImages:
+def open_bag(path: Path | None, topic: str | None, output: Path, counter: Counter = no_counter) -> BagImages:
     """Open the bag to play; without a path, render a scene into ``output/bag``.
 
     Raises:
         SourceError: the path is not a bag, or the bag cannot be played.
     """
     if path is None:
-        return BagImages(render_bag(output / 'bag'), IMAGE)
+        return BagImages(render_bag(output / 'bag', counter), IMAGE)
     if not path.exists() or not is_bag(path):
         raise SourceError(f'there is no ROS bag {path}; give a .bag, .db3 or .mcap file, or the folder of a bag')
     return BagImages(path, topic)
 
 
-def render_bag(folder: Path) -> Path:
+def render_bag(folder: Path, counter: Counter = no_counter) -> Path:
     """Render a short walk over a field as a bag, always the same one, and return its folder; replace an older bag."""
     series = Series(SceneConfig.from_preset('humanoid'), SCENE_SEED, SCENE_FRAMES, sequence=True, fps=SCENE_FPS)
     for old in (folder, folder.with_name(folder.name + '.parts')):
         shutil.rmtree(old, ignore_errors=True)
 
-    def progress(results: Iterable[Any], total: int, done: int) -> Iterable[Any]:
-        return tqdm(results, total=total, initial=done, desc='render', unit='image')
+    def progress(results: Iterable[Any], total: int, done: int) -> Iterator[Any]:
+        with counter('render', 'image', total) as advance:
+            advance(done)
+            for result in results:
+                yield result
+                advance(1)
 
     write_bag(series, folder, storage='mcap', compressed=False, workers=os.cpu_count() or 1, progress=progress)
     return folder
@@ -146,7 +171,7 @@ def first_image(bag: BagImages) -> NDArray[np.uint8] | None:
 
 
 def network_size_that_keeps_up(
-    bag: BagImages, image: NDArray[np.uint8] | None, rate: float, segmenter: SegmenterConfig
+    bag: BagImages, image: NDArray[np.uint8] | None, rate: float, model: SegmenterConfig
 ) -> str:
     """Return the network size at which this machine keeps up with a bag: ``native``, else ``half``.
 
@@ -154,19 +179,16 @@ def network_size_that_keeps_up(
         bag: images to play.
         image: its first image, (H, W, 3) uint8 RGB.
         rate: playback speed.
-        segmenter: model settings; their network size is not used.
+        model: model settings; their network size is not used.
     """
     if image is None:
         return 'native'
     first = itertools.islice(bag.messages(), PACE_IMAGES)
     pauses = [pause(*pair) for pair in itertools.pairwise(first)] or [ASSUMED_PERIOD]
     try:
+        period = float(np.median(pauses)) / rate
         return fitting_network_size(
-            image,
-            float(np.median(pauses)) / rate,
-            model=segmenter.model,
-            engine=segmenter.engine,
-            threads=segmenter.threads,
+            image, period, model=model.model, engine=model.engine, threads=model.threads
         ).network_size
     except ImageError:  # the image is too small for half the size
         return 'native'
@@ -195,7 +217,7 @@ def make_report(recording: Recording, bag: BagImages) -> dict[str, Any]:
     }
 
 
-def draw(recording: Recording, bag: BagImages, classes: ClassSet, output: Path) -> None:
+def draw(recording: Recording, bag: BagImages, classes: ClassSet, output: Path, counter: Counter = no_counter) -> None:
     """Write overlay.mp4 and sheet.png from the bag's images and the node's answers, in the colours of the classes.
 
     Raises:
@@ -205,10 +227,14 @@ def draw(recording: Recording, bag: BagImages, classes: ClassSet, output: Path) 
     chosen = {round(i) for i in np.linspace(0, len(frames) - 1, min(SHEET_CELLS, len(frames)))}
     cells: list[NDArray[np.uint8]] = []
     captions: list[str] = []
-    with replaced_atomically(output / 'overlay.mp4') as path:
+    with (
+        replaced_atomically(output / 'overlay.mp4') as path,
+        counter('draw', 'image', len(frames)) as advance,
+    ):
         video: VideoWriter | None = None
         written = 0
         for frame, image in _decoded(recording, bag):
+            advance(1)
             overlay = draw_answer(image, frame, classes)
             video = video or VideoWriter(path, video_size(overlay), played_fps(frames))
             video.write(overlay)
@@ -226,8 +252,7 @@ def draw(recording: Recording, bag: BagImages, classes: ClassSet, output: Path) 
 
 def _decoded(recording: Recording, bag: BagImages) -> Iterator[tuple[Played, NDArray[np.uint8]]]:
     """Yield each played image that can be decoded, as RGB; the node could not answer the others either."""
-    messages: Iterable[BagImage] = tqdm(bag.messages(), total=len(recording.frames), desc='draw', unit='image')
-    for frame, message in zip(recording.frames, messages, strict=True):
+    for frame, message in zip(recording.frames, bag.messages(), strict=True):
         try:
             image = message.decode().rgb()
         except ImageError:

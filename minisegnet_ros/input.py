@@ -151,7 +151,7 @@ class ImageInput:
         else:
             cause = (
                 "give the middleware of the camera's process memory for whole images (Fast DDS: config/fastdds.xml) or "
-                'publish reliably; see "If images are lost" in the documentation of the node'
+                'publish reliably; see docs/how-to/stop-losing-images.md'
             )
         self._log.warning(
             'lost',

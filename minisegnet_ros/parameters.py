@@ -237,7 +237,7 @@ PARAMETERS: tuple[NodeParameter, ...] = (
     NodeParameter(
         'reliability',
         'auto',
-        'Reliability of the image subscription. `auto` is reliable if every publisher offers it, otherwise best effort.',
+        'Reliability of the image subscription. `auto`: reliable if every publisher offers it, otherwise best effort.',
         Change.INACTIVE,
         choices=('auto', 'reliable', 'best_effort'),
     ),

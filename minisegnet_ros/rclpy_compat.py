@@ -5,12 +5,32 @@ test holds that. The versions read are rclpy 9.1.2 (Kilted) and 7.1 (Jazzy).
 
 Why images bypass the executor
 ------------------------------
-rclpy's executors collect all entities of a node, services and timers included, build a new wait set for each wake-up,
-and hand the message to another thread (ros2/rclpy issues 1223, 1389, 1452). The node path was measured with
-``benchmarks/executors.py``: 640x480 bgr8 at 30 Hz, reliable, 10 ms sleep instead of the network, 20 s each, in one run
-on two shared cores of an AMD EPYC, Kilted:
+A model is loaded in a parameter callback, which takes seconds and must not delay images. So the node needs either a
+MultiThreadedExecutor or a separate thread for images. Both were measured with ``benchmarks/executors.py`` (640x480
+bgr8, reliable, a stub instead of the network; at 30 Hz two runs of 20 s with a stub of 10 ms, at 200 Hz one of 10 s
+with 20 ms; Kilted, two busy cores of an AMD EPYC, 2026-12-01). Latency is from publication of an image to arrival of
+its labels, CPU time is that of the node's process per image.
 
-@@TABLE@@
+==========================================  ==============  ==============  ============  =============
+images are received by                      p50, 30 Hz      p95, 30 Hz      CPU, 30 Hz    CPU, 200 Hz
+==========================================  ==============  ==============  ============  =============
+:class:`SubscriptionWaiter` (the node)      12.6, 12.9 ms   16.9, 16.4 ms   2.1, 2.5 ms   1.2 ms
+SingleThreadedExecutor                      13.0, 13.2 ms   18.6, 18.5 ms   2.4, 2.4 ms   1.4 ms
+MultiThreadedExecutor, own callback group   15.5, 16.0 ms   29.9, 30.0 ms   5.0, 5.6 ms   3.2 ms
+EventsExecutor                              12.3, 12.5 ms   16.8, 17.5 ms   1.6, 1.6 ms   1.1 ms
+SingleThreadedExecutor on a second node     13.1, 13.0 ms   20.2, 19.5 ms   2.3, 2.2 ms   1.2 ms
+EventsExecutor on a second node             12.9, 12.4 ms   18.6, 18.9 ms   2.3, 1.7 ms   1.0 ms
+==========================================  ==============  ==============  ============  =============
+
+- MultiThreadedExecutor costs twice the CPU time and doubles p95: it collects all entities of the node and builds a wait
+  set for each wake-up, and hands messages from thread to thread (ros2/rclpy issues 1223, 1389, 1452).
+- SingleThreadedExecutor and EventsExecutor alone run one callback at a time; EventsExecutor ignores callback groups
+  (ros2/rclpy pull request 1478). Loading a model would stop images and diagnostics.
+- EventsExecutor does not exist in Jazzy. With the wheels of rclpy 9.1.2 its ``spin`` delivered no message, and
+  publishing in the process of a subscription deadlocked; ``spin_once`` in a loop was measured.
+- An executor takes whole nodes (ros2/rclpy issue 850), so a separate one needs a second node. It costs no more than the
+  waiter, and is the way out if rclpy changes its wait sets. It would appear in the graph, be renamed together with the
+  first by ``__node``, and not get remappings and QoS overrides that are addressed to ``segment``.
 """
 
 from __future__ import annotations
@@ -112,10 +132,9 @@ def spin_until(executor: Executor, stopped: Callable[[], bool], period: float = 
 class OutsideExecutor(MutuallyExclusiveCallbackGroup):
     """Callback group whose subscriptions, and their events, no executor waits for.
 
-    Reason: an executor takes whole nodes; it cannot be given some callback groups of a node only (ros2/rclpy issue
-    850). ``can_execute`` is public, but that executors also ask it before they wait is an implementation detail
-    (``Executor.can_execute`` in rclpy/executors.py). EventsExecutor ignores callback groups. Remove with
-    :class:`SubscriptionWaiter`.
+    Reason: an executor cannot be given some callback groups of a node only (ros2/rclpy issue 850). ``can_execute`` is
+    public, but that executors also ask it before they wait is an implementation detail (``Executor.can_execute`` in
+    rclpy/executors.py). EventsExecutor ignores callback groups. Remove with :class:`SubscriptionWaiter`.
     """
 
     def can_execute(self, entity: Any) -> bool:

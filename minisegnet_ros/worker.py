@@ -78,8 +78,8 @@ class Worker:
         statistics: counts the images.
         current: returns the model and the outputs. It is called with ``lock`` held.
         camera_info: returns the camera info for a stamp (ns), or None.
-        lock: held while an image is processed; whoever replaces the model holds it too, so that models change between
-            two images.
+        lock: held while an image is processed. The node holds it while it replaces the model, so that models change
+            between two images.
         enabled: while it is cleared, images are counted and not processed.
     """
 

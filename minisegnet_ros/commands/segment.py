@@ -1,8 +1,10 @@
 """Run the ROS 2 node that segments camera images.
 
-    ros2 run minisegnet_ros segment --ros-args -p engine:=openvino -r image:=/camera/image_raw
+    minisegnet segment
+    ros2 run minisegnet_ros segment --ros-args -r image:=/camera/image_raw -p engine:=openvino
 
-Parameters and topics are ROS arguments. The node runs until Ctrl-C or SIGTERM.
+Topics and parameters are ROS arguments, which follow --ros-args with either program. The node runs until Ctrl-C or
+SIGTERM.
 """
 
 from __future__ import annotations
@@ -35,10 +37,15 @@ SIGNAL_PERIOD = 0.1
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+def make_parser(prog: str) -> CommandParser:
+    """Return the parser of the command, which has no options of its own."""
+    return CommandParser.of(prog, __doc__)
+
+
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Run the node until a signal arrives; return the exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
-    parser = CommandParser.of(prog or os.path.basename(sys.argv[0]), __doc__)
+    parser = make_parser(prog or os.path.basename(sys.argv[0]))
     parser.parse_args(without_ros_arguments(arguments))
     stopped = record_signals()
     node = executor = None

@@ -99,7 +99,7 @@ def test_a_part_of_the_steps_can_be_chosen():
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (('--from', 'nineth'), '--from nineth is not a step; the steps are: encoder, staged'),
+        (('--from', 'part9'), '--from part9 is not a step; the steps are: encoder, staged'),
         (('--from', 'tenth', '--to', 'ninth'), '--to ninth comes before --from tenth'),
         (('--photos', '/does/not/exist'), '--photos /does/not/exist is not a folder'),
     ],

@@ -11,7 +11,8 @@ from minisegnet_core.classes import ClassSet, SegmentationClass
 from minisegnet_core.data.writer import DatasetWriter
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.training.config import StageConfig
-from minisegnet_core.training.trainer import Silence, train
+from minisegnet_core.training.reporting import Silence
+from minisegnet_core.training.trainer import train
 from support.shapes import draw_sample, tiny_training
 
 
@@ -38,7 +39,7 @@ def test_classes_that_no_label_shows_are_reported(tmp_path):
         train(tiny_training(tmp_path / 'data', tmp_path / run, cache_gb=0.0, **stages), reporter=listener)
         assert listener.texts == [
             'no training label shows ball, field: the network cannot learn them',
-            'no validation label shows line: validation cannot judge it',
+            'no validation label shows line: validation cannot measure it',
         ]
 
 

@@ -79,8 +79,8 @@ def test_the_demo_rejects_wrong_arguments(tmp_path, path, text, capsys):
 
 
 def test_the_network_size_is_chosen_unless_it_is_given(tmp_path):
-    chosen = demo.parse_options(['--output', str(tmp_path)], 'demo')
+    chosen = demo.parse(['--output', str(tmp_path)], 'demo')
     assert chosen.choose_network_size and chosen.rate == 1.0 and chosen.bag is None
-    given = demo.parse_options(['--network-size', 'half', '--threads', '2', '--engine', 'openvino'], 'demo')
+    given = demo.parse(['--network-size', 'half', '--threads', '2', '--engine', 'openvino'], 'demo')
     assert not given.choose_network_size
-    assert (given.segmenter.network_size, given.segmenter.threads, given.segmenter.engine) == ('half', 2, 'openvino')
+    assert (given.model.network_size, given.model.threads, given.model.engine) == ('half', 2, 'openvino')

@@ -234,7 +234,7 @@ def test_a_folder_that_cannot_be_created_is_reported(samples, tmp_path, watch):
     ('damage', 'error', 'message'),
     [
         (lambda s: s.image_path.write_bytes(b'no image'), ImageError, r'n1\.jpg'),
-        (lambda s: s.label_path.unlink(), DatasetError, r'n1\.png is missing'),
+        (lambda s: s.label_path.unlink(), DatasetError, r'n1\.png: No such file'),
         (lambda s: cv2.imwrite(str(s.label_path), np.zeros((5, 5), np.uint8)), DatasetError, r'n1\.png is 5x5'),
     ],
 )
