@@ -1,6 +1,6 @@
 """Draw the curves of a training run from its metrics.csv.
 
-    python -m minisegnet_core.commands.curves runs/first --output curves.png
+python -m minisegnet_core.commands.curves runs/first --output curves.png
 """
 
 from __future__ import annotations
