@@ -228,7 +228,7 @@ def _located(fault: ErrorDetails, kind: type[Any]) -> tuple[str, str]:
     name, hint = '', kind
     location = list(fault['loc'])
     if fault['type'] in MISSING_OR_TOO_MANY and location and isinstance(location[-1], int):
-        location.pop()  # the whole sequence is at fault, not an item that is not there
+        location.pop()  # the sequence itself is wrong, not a missing item
     outer = hint
     for index, part in enumerate(location):
         bare = _bare(hint)

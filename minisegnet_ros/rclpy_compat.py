@@ -1,7 +1,7 @@
 """Every use of rclpy's private parts, each with its reason, its upstream reference and the condition for its removal.
 
 No other module of this package names a private attribute of rclpy, its compiled module, or the handle of an entity. A
-test holds that. The versions read are rclpy 9.1.2 (Kilted) and 7.1 (Jazzy).
+test checks this. The versions read are rclpy 9.1.2 (Kilted) and 7.1 (Jazzy).
 
 Why images bypass the executor
 ------------------------------
@@ -210,7 +210,7 @@ def _hold(held: ExitStack, handle: Any) -> bool:
 
 
 def take_message(subscription: Subscription) -> tuple[Any, MessageInfo] | None:
-    """Take the oldest waiting message of a subscription with its middleware information; None: there is none.
+    """Take the oldest waiting message of a subscription with its middleware information; None if no message waits.
 
     Reason: a thread that bypasses the executor takes messages itself, as rclpy/executors.py does. Remove with
     :class:`SubscriptionWaiter`.

@@ -101,7 +101,7 @@ def plan_cases(
     """Return every combination that can run: the engine is installed, reads the file and supports the precision.
 
     Raises:
-        ModelError: there is none.
+        ModelError: no combination can run.
     """
     cases = []
     for size in sizes:

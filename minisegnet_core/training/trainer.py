@@ -76,7 +76,7 @@ def train(config: TrainConfig, *, resume: bool = False, reporter: Reporter | Non
 
 
 class _Trainer:
-    """A training in progress: the context, the files of the run, and who is told."""
+    """A training in progress: the context, the files of the run, and the reporter of its progress."""
 
     def __init__(self, config: TrainConfig, resume: bool, reporter: Reporter) -> None:
         self.config = config
