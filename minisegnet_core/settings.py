@@ -62,7 +62,7 @@ def settings_class(cls: type[Settings]) -> type[Settings]:
     """Make a frozen dataclass whose values are validated on creation, by ``dataclasses.replace`` as well.
 
     Whole numbers are accepted for fractional ones and lists for tuples; text and booleans are not numbers, and unknown
-    names are refused.
+    names are rejected.
     """
     hints = get_type_hints(cls, include_extras=True)
     for name in cls.__annotations__:

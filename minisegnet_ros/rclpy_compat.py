@@ -29,7 +29,7 @@ EventsExecutor on a second node             12.9, 12.4 ms   18.6, 18.9 ms   2.3,
 - EventsExecutor does not exist in Jazzy. With the wheels of rclpy 9.1.2 its ``spin`` delivered no message, and
   publishing in the process of a subscription deadlocked; ``spin_once`` in a loop was measured.
 - An executor takes whole nodes (ros2/rclpy issue 850), so a separate one needs a second node. It costs no more than the
-  waiter, and is the way out if rclpy changes its wait sets. It would appear in the graph, be renamed together with the
+  waiter, and is the alternative if rclpy changes its wait sets. It would appear in the graph, be renamed together with the
   first by ``__node``, and not get remappings and QoS overrides that are addressed to ``segment``.
 """
 
@@ -60,7 +60,7 @@ MessageInfo = Mapping[str, Any]
 """Middleware information that comes with a message, such as ``source_timestamp`` (ns)."""
 
 RCLError: type[Exception] = rclpy_implementation.RCLError
-"""Error of the C layer, such as a refused publication or an impossible transition.
+"""Error of the C layer, such as a rejected publication or an impossible transition.
 
 Reason: rclpy raises it from public methods but exports it nowhere; rclpy/exceptions.py of 9.1.2 re-exports only
 InvalidHandle. Remove when ``rclpy.exceptions`` exports it.
@@ -93,7 +93,7 @@ def lifecycle_state(node: LifecycleNode) -> str:
 
 
 class SafeTransitionsNode(LifecycleNode):
-    """Managed node that refuses an impossible transition instead of raising out of the executor.
+    """Managed node that rejects an impossible transition instead of raising out of the executor.
 
     Reason: up to rclpy 7 (Jazzy), a request such as ``activate`` in the state ``unconfigured`` raises RCLError from the
     service callback and ends the process (ros2/rclpy issue 1209). Fixed by pull request 1319 in rclpy 8.0. Remove when

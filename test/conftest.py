@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-# colcon test runs pytest in the source tree; so does a newcomer. Both must test this tree.
+# colcon test and users run pytest in the source tree. Both must test this tree.
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent)]
 
 # Tests neither read nor write the user's cache of compiled models.

@@ -73,7 +73,7 @@ class Case:
     def is_emulated(self) -> bool:
         """Whether this CPU would compute the case in another precision with conversions between.
 
-        Only PyTorch emulates precisions; OpenVINO and ONNX Runtime refuse them.
+        Only PyTorch emulates precisions; OpenVINO and ONNX Runtime reject them.
         """
         if self.engine != 'torch':
             return False

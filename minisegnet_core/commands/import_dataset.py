@@ -60,7 +60,7 @@ class SourceOptions:
         categories: category names or numbers to class names.
         rest: class of pixels that COCO does not cover, or None.
         topic: image topic of a bag, or None.
-        selection: which frames are taken.
+        selection: which frames are imported.
         min_label_confidence: probability from which a model's label is kept.
         model: the model that labels frames and images with boxes.
         hardest: number of images to take, with ``evaluation``; 0 takes all.

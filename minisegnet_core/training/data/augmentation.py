@@ -135,7 +135,7 @@ def _shift_to_foreground(
     reach: NDArray[np.float64],
     otherwise: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return the translation that brings a pixel of a random class into view.
+    """Return the translation that moves a pixel of a random class into view.
 
     Args:
         mask: (H, W) uint8 ids.
