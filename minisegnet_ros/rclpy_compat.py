@@ -29,8 +29,8 @@ EventsExecutor on a second node             12.9, 12.4 ms   18.6, 18.9 ms   2.3,
 - EventsExecutor does not exist in Jazzy. With the wheels of rclpy 9.1.2 its ``spin`` delivered no message, and
   publishing in the process of a subscription deadlocked; ``spin_once`` in a loop was measured.
 - An executor takes whole nodes (ros2/rclpy issue 850), so a separate one needs a second node. It costs no more than the
-  waiter, and is the alternative if rclpy changes its wait sets. It would appear in the graph, be renamed together with the
-  first by ``__node``, and not get remappings and QoS overrides that are addressed to ``segment``.
+  waiter, and is the alternative if rclpy changes its wait sets. It would appear in the graph, be renamed together with
+  the first by ``__node``, and not get remappings and QoS overrides that are addressed to ``segment``.
 """
 
 from __future__ import annotations
