@@ -1,8 +1,9 @@
 """Comparison of two folders of outputs, for `compare_revisions.py`.
 
 Files are compared by content. Two files of equal bytes are equal. Otherwise the suffix decides: JSON, JSON lines and
-CSV files are compared without times and texts for people, checkpoints tensor by tensor, ONNX files by their outputs on
-images of odd sizes, bags message by message, archives member by member. Every other file must be equal to the byte.
+CSV files are compared without times and texts for people. Checkpoints are compared tensor by tensor, ONNX files by
+their outputs on images of odd sizes, bags message by message, archives member by member. Every other file must have
+equal bytes.
 """
 
 from __future__ import annotations

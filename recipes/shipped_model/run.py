@@ -140,7 +140,7 @@ class Runner:
                 )
 
     def _line(self, job: Job, command: Sequence[str]) -> str:
-        """Return what is recorded of a command: the command, for a training with a digest of its settings."""
+        """Return the record of a command: the command itself, and for a training a digest of its settings."""
         text = shlex.join(command)
         if command[0] != 'train' or job.step is None:
             return text

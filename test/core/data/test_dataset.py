@@ -84,7 +84,7 @@ def test_an_empty_split_is_named(root):
 @pytest.mark.parametrize(
     ('labels', 'message'),
     [
-        (np.zeros((10, 10), np.uint8), '10x10, its image 41x30'),
+        (np.zeros((10, 10), np.uint8), '10x10, but its image is 41x30'),
         (np.zeros((30, 41, 3), np.uint8), 'one channel of 8-bit class ids'),
         (np.zeros((30, 41), np.uint16), 'one channel of 8-bit class ids'),
         (None, 'No such file or directory; it must be a label file'),

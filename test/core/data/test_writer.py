@@ -52,7 +52,7 @@ def test_absent_classes_are_written(tmp_path):
 
 
 def test_labels_of_another_size_than_the_image_are_rejected(tmp_path):
-    with pytest.raises(DatasetError, match=r"labels of 'a' have the shape \(8, 9\), but its image \(8, 8\)"):
+    with pytest.raises(DatasetError, match=r"labels of 'a' have the shape \(8, 9\), but its image has \(8, 8\)"):
         DatasetWriter(tmp_path).add('a', np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9), np.uint8), split='val')
 
 
