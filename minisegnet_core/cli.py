@@ -117,6 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     commands = {entry.name: entry for entry in entry_points(group=COMMAND_GROUP)}
+    if arguments == ['help']:
+        arguments = ['--help']
     if arguments and not arguments[0].startswith('-'):
         name = arguments[0]
         if name not in commands:

@@ -22,7 +22,7 @@ from minisegnet_core.classes import ClassSet
 from minisegnet_core.encodings import KNOWN_ENCODINGS, Pixels, decode_compressed, decode_image
 from minisegnet_core.errors import ImageError
 from minisegnet_core.geometry import STRIDE, image_to_label, label_size
-from minisegnet_ros.bridge import convert_with_cv_bridge
+from minisegnet_ros.cv_bridge_fallback import convert_with_cv_bridge
 
 try:
     from vision_msgs.msg import (

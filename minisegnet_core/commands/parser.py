@@ -34,7 +34,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         text = action.help
         if text is None or text is argparse.SUPPRESS or '(default' in text or not action.option_strings:
             return text
-        if action.default in (None, '', False, argparse.SUPPRESS) or action.default == []:
+        if action.default is None or action.default is False or action.default in ('', argparse.SUPPRESS, []):
             return text
         return f'{text} (default: %(default)s)'
 

@@ -99,7 +99,7 @@ def train_step(learner: Learner, batch: Batch, rate: float) -> tuple[float, floa
     for group in learner.optimizer.param_groups:
         group['lr'] = rate
     images, targets = batch[0], batch[1].to(fabric.device, non_blocking=True)  # (N, 3, H, W), (N, h, w)
-    weights = summed(fabric, criterion.weights(targets))  # (3,), of the whole optimizer batch
+    weights = summed(fabric, criterion.weights(targets))  # (terms,), of the whole optimizer batch
     learner.optimizer.zero_grad(set_to_none=True)
     totals = torch.zeros(3, dtype=torch.float64, device=fabric.device)  # loss, correct pixels, valid pixels
     parts = list(zip(images.chunk(learner.accumulation), targets.chunk(learner.accumulation), strict=True))

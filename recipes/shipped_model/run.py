@@ -249,8 +249,12 @@ def _run(recipe: Recipe, options: argparse.Namespace) -> None:
         **{name: folder.absolute() if folder else None for name, folder in given.items()},
     )
     jobs = selected(jobs_of(recipe, folders), options.first, options.last)
+    missing = [f'--{name}' for name in PHOTO_FOLDERS if given[name] is None]
+    if missing and not options.list:
+        print(f'note: without {", ".join(missing)} the recipe trains on fewer photos', file=sys.stderr)
     if options.list:
-        print('\n'.join(f'{job.name:12}{job.about}' for job in jobs))
+        numbers = {job.name: number for number, job in enumerate(jobs_of(recipe, folders), 1)}
+        print('\n'.join(f'{numbers[job.name]:2} {job.name:12}{job.about}' for job in jobs))
     elif options.dry_run:
         print('\n'.join(as_text(command) for job in jobs for command in job.commands))
     else:

@@ -93,7 +93,7 @@ def test_what_needs_photos_is_left_out_without_them():
 
 def test_a_part_of_the_steps_can_be_chosen():
     listed = run('--list', '--from', 'ninth', '--to', 'tenth').stdout.splitlines()
-    assert [line.split()[0] for line in listed] == ['ninth', 'tenth']
+    assert [line.split()[:2] for line in listed] == [['9', 'ninth'], ['10', 'tenth']]
 
 
 @pytest.mark.parametrize(
