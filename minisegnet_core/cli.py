@@ -42,7 +42,7 @@ def command(main: Main) -> Callable[..., int]:
             return main(without_ros_arguments(arguments), name) or 0
         except MinisegnetError as error:
             return _fail(name, str(error))
-        except ModuleNotFoundError as error:
+        except ImportError as error:
             if _package_of(error) not in HINTS:  # a fault of this project, not of the installation
                 raise
             return _fail(name, _missing_hint(error))
@@ -151,7 +151,7 @@ HINTS = {
     **dict.fromkeys(('torch', 'torchvision', 'lightning_fabric', 'onnx', 'onnxscript', 'safetensors'), TRAINING_HINT),
     **dict.fromkeys(('rclpy', 'sensor_msgs', 'geometry_msgs', 'diagnostic_msgs', 'lifecycle_msgs'), ROS_HINT),
     **dict.fromkeys(
-        ('pydantic', 'pydantic_core', 'typing_extensions'), 'settings need it: pip install "pydantic>=2.6"'
+        ('pydantic', 'pydantic_core', 'typing_extensions'), 'settings need it: pip install "pydantic>=2.7"'
     ),
     'jinja2': 'the report needs it: pip install jinja2',
     'nncf': 'export --int8 needs it: pip install "minisegnet_ros[train,int8]"',
@@ -167,7 +167,10 @@ def _package_of(error: ImportError) -> str:
 
 def _missing_hint(error: ImportError) -> str:
     package = _package_of(error)
-    return f'{package} is not installed; {HINTS[package]}' if package in HINTS else str(error)
+    if package not in HINTS:
+        return str(error)
+    fault = 'is not installed' if isinstance(error, ModuleNotFoundError) else 'is too old or damaged'
+    return f'{package} {fault}; {HINTS[package]}'
 
 
 if __name__ == '__main__':

@@ -55,11 +55,17 @@ def test_a_missing_package_is_named_with_the_way_to_get_it(capsys):
         raise ModuleNotFoundError("No module named 'torch'", name='torch')
 
     @cli.command
+    def settings(argv, prog):  # Ubuntu 24.04 has pydantic 1
+        raise ImportError("cannot import name 'TypeAdapter' from 'pydantic'", name='pydantic')
+
+    @cli.command
     def mistaken(argv, prog):
         raise ModuleNotFoundError("No module named 'minisegnet_core.gone'", name='minisegnet_core.gone')
 
     assert training([], 'train') == 2
     assert 'pip install "minisegnet_ros[train]"' in capsys.readouterr().err
+    assert settings([], 'train') == 2
+    assert capsys.readouterr().err.startswith('train: pydantic is too old or damaged; settings need it: pip install')
     with pytest.raises(ModuleNotFoundError):  # a bug of minisegnet is not reported as a user error
         mistaken([], 'train')
 
