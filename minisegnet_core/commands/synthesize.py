@@ -14,17 +14,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
-from tqdm import tqdm
 
 from minisegnet_core.cli import command
 from minisegnet_core.commands.parser import CommandParser, choice, fraction, integer, number, path
+from minisegnet_core.commands.progress import counter
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.files import read_yaml_mapping
 from minisegnet_core.scenes.config.scene import PRESETS, SceneConfig, describe_settings, merged
@@ -212,9 +211,12 @@ def write(series: Series, output: Output) -> Iterable[str]:
     yield f'{output.folder}: {series.count} images, {rendered} of them rendered now'
 
 
-def _progress(results: Iterable[Any], total: int, done: int) -> Iterable[Any]:
-    bar: Iterable[Any] = tqdm(results, total=total, initial=done, unit='image', smoothing=0.1, file=sys.stderr)
-    return bar
+def _progress(results: Iterable[Any], total: int, done: int) -> Iterator[Any]:
+    with counter('render', 'image', total) as advance:
+        advance(done)
+        for result in results:
+            yield result
+            advance(1)
 
 
 if __name__ == '__main__':

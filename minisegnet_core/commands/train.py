@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from minisegnet_core.cli import command
 from minisegnet_core.commands.parser import integer, path
+from minisegnet_core.commands.progress import progress
 from minisegnet_core.commands.setting_options import SettingsParser
 from minisegnet_core.data.dataset import Sample
 from minisegnet_core.errors import ConfigurationError
@@ -43,9 +44,8 @@ class TerminalReporter:
         tqdm.write(text, file=sys.stderr)
 
     def reading(self, samples: Sequence[Sample]) -> Iterable[Sample]:
-        """Show a progress bar over images that are read."""
-        read: Iterable[Sample] = tqdm(samples, desc='reading images', unit='image', leave=False, disable=None)
-        return read
+        """Display the progress over images that are read."""
+        return progress('read images', 'image')(samples)
 
     @contextlib.contextmanager
     def epoch(self, name: str, steps: int) -> Iterator[Callable[[float, float], None]]:
