@@ -43,7 +43,7 @@ def command(main: Main) -> Callable[..., int]:
             return main(without_ros_arguments(arguments), name) or 0
         except MinisegnetError as error:
             return _fail(name, str(error))
-        except ModuleNotFoundError as error:
+        except ImportError as error:
             if _package_of(error) not in HINTS:  # a fault of this project, not of the installation
                 raise
             return _fail(name, _missing_hint(error))
@@ -99,7 +99,7 @@ def _summary(entry: EntryPoint) -> str:
 
 
 def _discard_output() -> None:
-    """Send what is still buffered nowhere, so that Python's shutdown does not fail on the closed pipe again."""
+    """Discard buffered output, so that Python's shutdown does not fail on the closed pipe again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -120,6 +120,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     commands = {entry.name: entry for entry in entry_points(group=COMMAND_GROUP)}
+    if arguments == ['help']:
+        arguments = ['--help']
     if arguments and not arguments[0].startswith('-'):
         name = arguments[0]
         if name not in commands:
@@ -152,7 +154,7 @@ HINTS = {
     **dict.fromkeys(('torch', 'torchvision', 'lightning_fabric', 'onnx', 'onnxscript', 'safetensors'), TRAINING_HINT),
     **dict.fromkeys(('rclpy', 'sensor_msgs', 'geometry_msgs', 'diagnostic_msgs', 'lifecycle_msgs'), ROS_HINT),
     **dict.fromkeys(
-        ('pydantic', 'pydantic_core', 'typing_extensions'), 'settings need it: pip install "pydantic>=2.6"'
+        ('pydantic', 'pydantic_core', 'typing_extensions'), 'settings need it: pip install "pydantic>=2.7"'
     ),
     'jinja2': 'the report needs it: pip install jinja2',
     'nncf': 'export --int8 needs it: pip install "minisegnet_ros[train,int8]"',
@@ -168,7 +170,10 @@ def _package_of(error: ImportError) -> str:
 
 def _missing_hint(error: ImportError) -> str:
     package = _package_of(error)
-    return f'{package} is not installed; {HINTS[package]}' if package in HINTS else str(error)
+    if package not in HINTS:
+        return str(error)
+    fault = 'is not installed' if isinstance(error, ModuleNotFoundError) else 'is too old or damaged'
+    return f'{package} {fault}; {HINTS[package]}'
 
 
 if __name__ == '__main__':

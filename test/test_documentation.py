@@ -120,8 +120,6 @@ TORCHRUN = {'nproc-per-node', 'no-python'}
 
 
 def _parser_of(name: str) -> Any:
-    if COMMANDS[name].startswith('minisegnet_ros'):
-        pytest.importorskip('rclpy', reason='the command is a ROS program', exc_type=ImportError)
     return import_module(COMMANDS[name]).make_parser(f'minisegnet {name}')
 
 

@@ -1,6 +1,6 @@
 """The dialect of the command line: one parser class, one set of argument types, one shape of help.
 
-A command's module docstring is its help: the first line says what the command does, an indented line is the example,
+A command's module docstring is its help: the first line summarises the command, an indented line is the example,
 the rest explains. :meth:`CommandParser.of` takes it apart, so that documentation and help cannot differ.
 """
 
@@ -34,7 +34,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         text = action.help
         if text is None or text is argparse.SUPPRESS or '(default' in text or not action.option_strings:
             return text
-        if action.default in (None, '', False, argparse.SUPPRESS) or action.default == []:
+        if action.default is None or action.default is False or action.default in ('', argparse.SUPPRESS, []):
             return text
         return f'{text} (default: %(default)s)'
 

@@ -32,6 +32,9 @@ Settings = TypeVar('Settings')
 ENTRY = 'PREFIX'
 """Stands for the key of a mapping's entry in the name of its option."""
 
+METAVARS = {'data': 'DIR', 'output': 'DIR', 'init_from': 'FILE', 'augment.crop': 'W,H'}
+"""What the help calls the values of settings whose type does not say enough."""
+
 
 class SettingsParser(CommandParser):
     """A command's parser with an option for every setting of a class; see :meth:`add_settings`."""
@@ -69,7 +72,10 @@ class SettingsParser(CommandParser):
             group.add_argument(f'{option}.{ENTRY}', action='append', type=_entry, metavar='N', **common)
         else:
             group.add_argument(
-                option, type=lambda text: parse_value(text, setting.hint), metavar=_metavar(setting.hint), **common
+                option,
+                type=lambda text: parse_value(text, setting.hint),
+                metavar=METAVARS.get(setting.name) or _metavar(setting.hint),
+                **common,
             )
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]

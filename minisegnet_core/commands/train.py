@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from minisegnet_core.cli import command
 from minisegnet_core.commands.parser import integer, path
+from minisegnet_core.commands.progress import progress
 from minisegnet_core.commands.setting_options import SettingsParser
 from minisegnet_core.data.dataset import Sample
 from minisegnet_core.errors import ConfigurationError
@@ -43,9 +44,8 @@ class TerminalReporter:
         tqdm.write(text, file=sys.stderr)
 
     def reading(self, samples: Sequence[Sample]) -> Iterable[Sample]:
-        """Show a progress bar over images that are read."""
-        read: Iterable[Sample] = tqdm(samples, desc='reading images', unit='image', leave=False, disable=None)
-        return read
+        """Display the progress over images that are read."""
+        return progress('read images', 'image')(samples)
 
     @contextlib.contextmanager
     def epoch(self, name: str, steps: int) -> Iterator[Callable[[float, float], None]]:
@@ -104,7 +104,7 @@ def training_config(parser: SettingsParser, parsed: argparse.Namespace) -> Train
 
 
 def make_parser(prog: str) -> SettingsParser:
-    """Return the command's parser."""
+    """Return the parser of the command."""
     parser = SettingsParser.of(prog, __doc__)
     parser.add_argument('--resume', action='store_true', help='continue an interrupted run from OUTPUT/last.ckpt')
     parser.add_argument(

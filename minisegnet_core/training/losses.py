@@ -1,8 +1,8 @@
 """The training loss: weighted cross-entropy, soft Dice and total variation, each a mean over the entries it counts.
 
 Every term is a sum over pixels, classes or neighbours, divided by a weight that depends on the ground truth alone. The
-weights of a whole optimizer batch are therefore known before its first part is computed, and the losses of parts that
-are computed in sequence, or by several processes, add up to the loss of the whole batch.
+weights of a whole optimizer batch are therefore known before its first part is computed. The losses of parts that are
+computed in sequence, or by several processes, add up to the loss of the whole batch.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from torch.nn import functional
 from minisegnet_core.classes import IGNORE, LINE, ClassSet
 from minisegnet_core.training.config import LossConfig
 
+TERMS = ('cross_entropy', 'dice', 'total_variation')
+"""The terms, in the order of every vector of sums and weights; each is a field of :class:`LossConfig`."""
+
 ENET_CONSTANT = 1.02
-"""Bounds the weights of :func:`weights_from_fractions`: even a class with hardly a pixel weighs at most 50."""
+"""Bounds the weights of :func:`weights_from_fractions`: even a class with hardly any pixels weighs at most 50."""
 
 
 class SegmentationLoss(nn.Module):
@@ -58,7 +61,7 @@ class SegmentationLoss(nn.Module):
         self.blobs = [index for index, name in enumerate(classes.names) if name != LINE]
 
     def weights(self, targets: Tensor) -> Tensor:
-        """Return (3,) float64: the divisors of the three sums. The weights of the parts of a batch add up.
+        """Return (len(TERMS),) float64: the divisors of the sums. The weights of the parts of a batch add up.
 
         Args:
             targets: (N, h, w) int64 ids, 255 = ignore.
@@ -71,7 +74,7 @@ class SegmentationLoss(nn.Module):
         return torch.stack((weighted, shown.sum().double(), (across.sum() + down.sum()).double()))
 
     def sums(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return (3,) sums of cross-entropy, Dice and total variation; zero for terms that are left out.
+        """Return (len(TERMS),) sums over the pixels, classes or neighbours; zero for terms that are left out.
 
         Args:
             logits: (N, C, h, w) float.
@@ -93,8 +96,8 @@ class SegmentationLoss(nn.Module):
         return torch.stack((cross_entropy, dice, total_variation))
 
     def combine(self, sums: Tensor, weights: Tensor) -> Tensor:
-        """Return the loss, from the (3,) sums and the (3,) weights of the whole optimizer batch."""
-        factors = sums.new_tensor([self.config.cross_entropy, self.config.dice, self.config.total_variation])
+        """Return the loss, from the (len(TERMS),) sums and weights of the whole optimizer batch."""
+        factors = sums.new_tensor([getattr(self.config, term) for term in TERMS])
         # Where no pixel is valid, the sums are zero too.
         return (factors * sums / weights.to(sums.dtype).clamp_min(1e-12)).sum()
 

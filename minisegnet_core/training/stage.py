@@ -9,12 +9,11 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from minisegnet_core.training.allocator import give_freed_memory_back
 from minisegnet_core.training.config import StageConfig
 from minisegnet_core.training.context import TrainingContext
 from minisegnet_core.training.data.cache import cache_folder, open_cache
 from minisegnet_core.training.data.loader import Batch, SegmentationDataset, training_loader
-from minisegnet_core.training.hardware import compiles, memory_format
+from minisegnet_core.training.hardware import compiles, give_freed_memory_back, memory_format
 from minisegnet_core.training.loop import Learner, NetworkInput
 from minisegnet_core.training.reporting import Reporter
 

@@ -80,7 +80,9 @@ def load_encoder_weights(model: MiniSegNet, source: str) -> None:
     """
     if source == 'none':
         return
-    state = _imagenet_weights(model.width_mult) if source == 'imagenet' else _encoder_weights_of(Path(source).expanduser())
+    state = (
+        _imagenet_weights(model.width_mult) if source == 'imagenet' else _encoder_weights_of(Path(source).expanduser())
+    )
     state = {key: value for key, value in state.items() if not key.startswith(CLASSIFIER_PREFIX)}
     try:
         model.encoder.load_state_dict(state)

@@ -21,7 +21,7 @@ from minisegnet_core.training.context import TrainingContext
 from minisegnet_core.training.data.loader import SegmentationDataset, validation_loader
 from minisegnet_core.training.hardware import gather
 from minisegnet_core.training.loop import NetworkInput
-from minisegnet_core.training.losses import SegmentationLoss
+from minisegnet_core.training.losses import TERMS, SegmentationLoss
 from minisegnet_core.training.stage import loader_workers
 
 SHOWN_IMAGES = 4
@@ -114,7 +114,7 @@ def validate(
     batches = validation_loader(data, size, loader_workers(context), rank=rank, world_size=world)
     context.model.eval()
     groups: dict[str, Score] = {}
-    sums = np.zeros((2, 3))
+    sums = np.zeros((2, len(TERMS)))
     chosen = {round(index) for index in np.linspace(0, len(data) - 1, SHOWN_IMAGES)}
     shown = []
     for images, targets, indices in batches:
@@ -150,7 +150,7 @@ def _merged(parts: list[dict[str, Score]]) -> dict[str, Score]:
 
 
 def _loss_sums(criterion: SegmentationLoss, logits: Tensor, targets: Tensor) -> NDArray[np.float64]:
-    """Return (2, 3): the sums of the loss terms, and the weights that they are to be divided by."""
+    """Return (2, len(TERMS)): the sums of the loss terms, and the weights that they are to be divided by."""
     sums = torch.stack((criterion.sums(logits, targets).double(), criterion.weights(targets)))
     return np.asarray(sums.cpu().numpy())
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minisegnet_core.cli import command
 from minisegnet_core.commands.parser import CommandParser, choice, integer, number, path
@@ -18,7 +19,9 @@ from minisegnet_core.commands.progress import counter
 from minisegnet_core.inference.engines.base import AUTO
 from minisegnet_core.inference.engines.registry import ENGINES
 from minisegnet_core.inference.segmenter import SegmenterConfig
-from minisegnet_ros.demonstration import OUTPUTS, DemoOptions, run_demo
+
+if TYPE_CHECKING:  # it imports rclpy, which --help must not need
+    from minisegnet_ros.demonstration import DemoOptions
 
 
 def make_parser(prog: str) -> CommandParser:
@@ -30,7 +33,7 @@ def make_parser(prog: str) -> CommandParser:
     parser.add_argument('--topic', metavar='NAME', help='image topic of the bag (default: its only image topic)')
     parser.add_argument('--output', type=path, default=Path('demo'), metavar='DIR', help='folder to write')
     parser.add_argument(
-        '--rate', type=number(above=0), default=1.0, metavar='FACTOR', help='playback speed; 1 is as recorded'
+        '--rate', type=number(above=0), default=1.0, metavar='X', help='playback speed; 1 is as recorded'
     )
     group = parser.add_argument_group('model')
     group.add_argument(
@@ -56,6 +59,8 @@ def make_parser(prog: str) -> CommandParser:
 def parse(argv: Sequence[str], prog: str) -> DemoOptions:
     """Parse the command line. Raises ConfigurationError if a value is out of range."""
     values = make_parser(prog).parse_args(argv)
+    from minisegnet_ros.demonstration import DemoOptions
+
     choose = values.network_size == AUTO
     return DemoOptions(
         output=values.output,
@@ -71,6 +76,8 @@ def parse(argv: Sequence[str], prog: str) -> DemoOptions:
 def main(argv: Sequence[str], prog: str) -> int:
     """Run the demo and print its result."""
     options = parse(argv, prog)
+    from minisegnet_ros.demonstration import OUTPUTS, run_demo
+
     report = run_demo(options, counter=counter, log=print)
     print(
         f'{report["frames_out"]} of {report["frames_in"]} images answered, {report["latency_ms_p50"]} ms (p50), '

@@ -14,15 +14,9 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-import rclpy
-from rclpy.executors import MultiThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
-
 from minisegnet_core.cli import without_ros_arguments
 from minisegnet_core.commands.parser import EXIT_USAGE, CommandParser
 from minisegnet_core.errors import ConfigurationError
-from minisegnet_ros.rclpy_compat import spin_until
-from minisegnet_ros.segment_node import SegmentNode
 
 SWITCH_INTERVAL = 2e-4
 """Seconds after which a Python thread must let another one run.
@@ -47,6 +41,14 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     parser = make_parser(prog or os.path.basename(sys.argv[0]))
     parser.parse_args(without_ros_arguments(arguments))
+    # After parsing: --help needs no ROS. The ROS wheels restart Python on their first import.
+    import rclpy
+    from rclpy.executors import MultiThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+
+    from minisegnet_ros.rclpy_compat import spin_until
+    from minisegnet_ros.segment_node import SegmentNode
+
     stopped = record_signals()
     node = executor = None
     try:

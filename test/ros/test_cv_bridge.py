@@ -11,8 +11,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from minisegnet_core.errors import ImageError
-from minisegnet_ros.bridge import cv_bridge_problem
 from minisegnet_ros.conversions import image_message, pixels_of
+from minisegnet_ros.cv_bridge_fallback import cv_bridge_problem
 
 # From a child process: a cv_bridge that was built for another NumPy crashes the process.
 PROBLEM = cv_bridge_problem('rgb8', 4, 2, 12, 24)

@@ -14,9 +14,10 @@ from pathlib import Path
 import torch
 
 from minisegnet_core.commands.train import main
-from minisegnet_core.training import allocator, hardware
+from minisegnet_core.training import hardware
 from minisegnet_core.training.config import TrainConfig
-from minisegnet_core.training.trainer import Silence, train
+from minisegnet_core.training.reporting import Silence
+from minisegnet_core.training.trainer import train
 
 BLOCK = 64 * 2**20
 
@@ -101,12 +102,12 @@ def train_without_keeping_memory(config: TrainConfig) -> None:
 
 def keep_and_return_memory() -> None:
     """Check that freed memory stays with this process until it is returned to the kernel."""
-    assert allocator.keep_freed_memory()
+    assert hardware.keep_freed_memory()
     before = _resident_memory()
     block = torch.ones(BLOCK, dtype=torch.uint8)
     del block
     assert _resident_memory() - before > 0.9 * BLOCK
-    allocator.give_freed_memory_back()
+    hardware.give_freed_memory_back()
     assert _resident_memory() - before < 0.1 * BLOCK
 
 

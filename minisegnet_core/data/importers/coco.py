@@ -167,7 +167,7 @@ class Coco:
                     'rewrite the images upright and label those'
                 )
             raise DatasetError(
-                f'{path} is {shape[1]}x{shape[0]}, but {self.path} says {size[0]}x{size[1]}; give the folder of the '
+                f'{path} is {shape[1]}x{shape[0]}, but {self.path} states {size[0]}x{size[1]}; give the folder of the '
                 'images on which the segmentations were drawn by --images'
             )
         labels = np.full(shape, self._rest, np.uint8)

@@ -177,8 +177,8 @@ class MaskFolders:
             return
         own_ids = ' '.join(f'{name}={label}' for label, name in enumerate(self.classes.names))
         raise DatasetError(
-            f'{path} holds ids instead of colours, and these mean no class: {listed(ids, 24)}; name each in --colors '
-            f"(ignore=ID leaves one out); minisegnet's own ids are --colors {own_ids} ignore=255"
+            f'{path} holds ids instead of colours, and --colors does not name {listed(ids, 24)}; name each (ignore=ID '
+            f"leaves one out). minisegnet's own ids are --colors {own_ids} ignore=255"
         )
 
 
@@ -222,7 +222,7 @@ def read_mask(
 
 
 def _size_fault(path: Path, mask_shape: tuple[int, ...], image_path: Path, shape: tuple[int, ...]) -> str:
-    sizes = f'{path} is {mask_shape[1]}x{mask_shape[0]}, its image {shape[1]}x{shape[0]}'
+    sizes = f'{path} is {mask_shape[1]}x{mask_shape[0]}, but its image is {shape[1]}x{shape[0]}'
     header = read_header(image_path)
     if header.orientation == 1 or (header.height, header.width) != mask_shape[:2]:
         return sizes

@@ -13,7 +13,6 @@ from minisegnet_core.cli import COMMAND_GROUP
 from minisegnet_core.commands.parser import CommandParser, split_documentation
 
 COMMANDS = {entry.name: entry.module for entry in entry_points(group=COMMAND_GROUP)}
-NEEDS_ROS = ('minisegnet_ros.commands.segment', 'minisegnet_ros.commands.demo')
 
 MEANINGS = {
     # One meaning per option name: what its help says wherever it stands.
@@ -31,8 +30,6 @@ MEANINGS = {
 
 
 def parser_of(name: str) -> CommandParser:
-    if COMMANDS[name] in NEEDS_ROS:
-        pytest.importorskip('rclpy', reason='the node needs ROS 2', exc_type=ImportError)
     return import_module(COMMANDS[name]).make_parser(f'minisegnet {name}')
 
 
@@ -41,11 +38,9 @@ every_command = pytest.mark.parametrize('name', sorted(COMMANDS))
 
 @every_command
 def test_the_docstring_is_the_help(name):
-    documentation = import_module(COMMANDS[name]).__doc__ if COMMANDS[name] not in NEEDS_ROS else None
+    documentation = import_module(COMMANDS[name]).__doc__
     text = parser_of(name).format_help()
-    if documentation is not None:
-        summary, _, _ = split_documentation(documentation)
-        assert summary in text
+    assert split_documentation(documentation)[0] in text
     summary = text.split('\n\n')[1]
     assert re.fullmatch(r'[A-Z][^\n]{20,98}\.', summary), 'one line, an imperative sentence'
     assert not re.match(r'\w+s\b', summary) or summary.split()[0] in ('Process',), 'an imperative: Render, not Renders'
@@ -103,8 +98,6 @@ def _required(parser: CommandParser) -> list[str]:
 @every_command
 def test_help_is_shown_without_the_packages_that_the_work_needs(name):
     """Heavy optional imports never break --help."""
-    if COMMANDS[name] in NEEDS_ROS:
-        pytest.skip('the node and the demo are ROS programs')
     blocked = ('torch', 'torchvision', 'openvino', 'onnxruntime', 'onnx', 'nncf', 'matplotlib', 'rclpy', 'jinja2')
     code = (
         f'import sys; sys.modules.update(dict.fromkeys({blocked}))\n'
@@ -113,3 +106,12 @@ def test_help_is_shown_without_the_packages_that_the_work_needs(name):
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f'usage: minisegnet {name}' in done.stdout
+
+
+def test_a_default_of_zero_is_shown():
+    parser = CommandParser('minisegnet x')
+    parser.add_argument('--count', type=int, default=0, help='number of images')
+    parser.add_argument('--flag', action='store_true', help='a flag')
+    text = ' '.join(parser.format_help().split())
+    assert 'number of images (default: 0)' in text
+    assert text.endswith('a flag')

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip('torch', reason='training needs PyTorch')
 
 from minisegnet_core.checkpoint import read_training_state
-from minisegnet_core.training import allocator
+from minisegnet_core.training import hardware
 from minisegnet_core.training.config import StageConfig
 from minisegnet_core.training.trainer import train
 from support.processes import in_child, keep_and_return_memory, train_without_keeping_memory
@@ -53,5 +53,5 @@ def test_other_c_libraries_are_not_touched(monkeypatch, system):
     monkeypatch.setattr(ctypes, 'CDLL', library)
     if system == 'darwin':
         monkeypatch.setattr(sys, 'platform', 'darwin')
-    assert allocator.keep_freed_memory() is False
-    allocator.give_freed_memory_back()
+    assert hardware.keep_freed_memory() is False
+    hardware.give_freed_memory_back()

@@ -12,7 +12,7 @@ import pytest
 from sensor_msgs.msg import Image
 
 from minisegnet_core.errors import ImageError
-from minisegnet_ros import bridge
+from minisegnet_ros import cv_bridge_fallback as bridge
 from minisegnet_ros.conversions import pixels_of
 
 STAND_IN = """
