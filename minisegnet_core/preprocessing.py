@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.errors import ModelError
+from minisegnet_core.errors import ModelError, shortened
 
 Pixels = TypeVar('Pixels')
 
@@ -40,15 +40,21 @@ class Preprocessing:
         """Return the preprocessing of a mapping in the form of :meth:`to_dict`.
 
         Raises:
-            ModelError: a value is missing or not three numbers, or a deviation is not positive.
+            ModelError: a value is missing or not three finite numbers, or a deviation is not positive.
         """
         try:
             mean, std = (tuple(float(v) for v in entry[key]) for key in ('mean', 'std'))
-            if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-                raise ValueError(f'mean {mean} and std {std} must be three numbers each, std positive')
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f'the model file has no valid preprocessing ({error}); export the model again') from error
-        return cls(mean, std)  # type: ignore[arg-type]
+            values = cls(mean, std)  # type: ignore[arg-type]
+            with np.errstate(over='ignore'):
+                usable = np.isfinite(values.pixel_mean_std()).all() and (values.pixel_mean_std()[1] > 0).all()
+            if len(mean) != 3 or len(std) != 3 or not usable:
+                text = shortened(f'mean {mean} and std {std}', 100)
+                raise ValueError(f'{text} must be three finite numbers each, std positive')
+        except KeyError as error:
+            raise ModelError(f'the preprocessing has no {error.args[0]}') from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ModelError(f'the preprocessing is not valid: {shortened(str(error), 160)}') from error
+        return values
 
 
 def normalize(pixels: Pixels, mean: Pixels, std: Pixels) -> Pixels:
