@@ -40,6 +40,8 @@ UNKNOWN_NAME = ('unexpected_keyword_argument', 'extra_forbidden')
 WRONG_TYPE = re.compile(r'.*_(type|parsing|from_float)$')
 SHORT_LIST = 12
 """Number of names up to which a message lists all of them."""
+MAX_VALUES = 100_000
+"""Number of values that a YAML text may write out to."""
 CONTRADICTION = 'contradiction'
 NUMBER_WORDS = {2: 'two', 3: 'three', 4: 'four'}
 
@@ -122,7 +124,11 @@ def load_settings(kind: type[Settings], content: Mapping[str, Any], origin: str 
         SettingError: a name is unknown (the message suggests the nearest one), or a value is out of range.
     """
     # In pydantic's JSON mode mappings are accepted for settings classes, while numbers stay strict.
-    text = json.dumps(content, default=str)
+    try:
+        text = json.dumps(content, default=str)
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = f'the settings are not plain values: {shortened(str(error))}'
+        raise ConfigurationError(f'{origin}: {problem}' if origin else problem) from None
     try:
         return TypeAdapter(kind).validate_json(text)
     except ValidationError as error:
@@ -181,8 +187,40 @@ SettingsLoader.add_implicit_resolver(
 
 
 def parse_yaml_value(text: str) -> Any:
-    """Return the value of a YAML text, with ``1e-4`` as a number. Raises ``yaml.YAMLError`` and ``ValueError``."""
-    return yaml.load(text, Loader=SettingsLoader)
+    """Return the value of a YAML text, with ``1e-4`` as a number.
+
+    Raises:
+        yaml.YAMLError: the text is not YAML, a value does not fit its tag, or aliases make it larger than
+            :data:`MAX_VALUES` or endless.
+    """
+    try:
+        value = yaml.load(text, Loader=SettingsLoader)
+        _require_bounded(value)
+    except yaml.YAMLError:
+        raise
+    except RecursionError as error:
+        raise yaml.YAMLError('it is nested too deeply') from error
+    except Exception as error:  # PyYAML raises errors of many types for values that do not fit their tag
+        raise yaml.YAMLError(f'a value does not fit its type ({error})') from error
+    return value
+
+
+def _require_bounded(value: Any) -> None:
+    """Raise ValueError if a value with aliases, written out, is endless or has more than MAX_VALUES values."""
+    sizes: dict[int, int] = {}
+
+    def size(item: Any) -> int:
+        if not isinstance(item, (dict, list)):
+            return 1
+        known = sizes.get(id(item))
+        if known is None:
+            sizes[id(item)] = MAX_VALUES + 1  # an alias of a collection within itself
+            known = 1 + sum(map(size, item.values() if isinstance(item, dict) else item))
+            sizes[id(item)] = known
+        return known
+
+    if size(value) > MAX_VALUES:
+        raise ValueError(f'its aliases write out to more than {MAX_VALUES} values')
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:
@@ -193,7 +231,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     """
     try:
         content = parse_yaml_value(read_text(path))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise ConfigurationError(f'{path} is not valid YAML: {shortened(" ".join(str(error).split()), 200)}') from error
     if content is not None and not isinstance(content, dict):
         raise ConfigurationError(f'{path} holds {type(content).__name__}, expected a mapping of names to values')
@@ -233,7 +271,8 @@ def _located(fault: ErrorDetails, kind: type[Any]) -> tuple[str, str]:
     for index, part in enumerate(location):
         bare = _bare(hint)
         if _is_union(bare):  # pydantic names the alternative that it tried
-            fitting = [member for member in _members(bare) if get_origin(_bare(member)) is tuple]
+            kind = dict if str(part).startswith('dict') else tuple
+            fitting = [member for member in _members(bare) if get_origin(_bare(member)) is kind]
             if index == len(location) - 1 or not fitting:
                 break
             hint = fitting[0]
@@ -260,6 +299,8 @@ def _expected(fault: ErrorDetails, hint: Any) -> str:
     if fault['type'] == 'value_error':  # of a validator, whose text completes "it must be"
         return fault['msg'].removeprefix('Value error, ')
     text = describe(hint, with_type=bool(WRONG_TYPE.match(fault['type'])) or fault['type'] in MISSING_OR_TOO_MANY)
+    if fault['type'] == 'finite_number':
+        return f'a finite number, {text}' if _limits(hint) else 'a finite number'
     words = [word for member in _members(_bare(hint)) for word in _words(member)]
     return text + (suggestion(fault['input'], words) if isinstance(fault['input'], str) else '')
 

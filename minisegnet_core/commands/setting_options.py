@@ -65,7 +65,7 @@ class SettingsParser(CommandParser):
         common = {'dest': setting.name, 'default': argparse.SUPPRESS, 'help': _help(setting)}
         if members == [bool]:
             group.add_argument(option, action=argparse.BooleanOptionalAction, **common)
-        elif get_origin(members[0]) is dict:
+        elif _is_mapping(setting.hint):
             self._mappings.append(f'{option}.')
             group.add_argument(f'{option}.{ENTRY}', action='append', type=_entry, metavar='N', **common)
         else:
@@ -104,7 +104,7 @@ class SettingsParser(CommandParser):
         for name, value in vars(parsed).items():
             if name in self._settings:
                 *sections, key = name.split('.')
-                content = {key: dict(value) if get_origin(_members(self._settings[name].hint)[0]) is dict else value}
+                content = {key: dict(value) if isinstance(value, list) and _is_mapping(self._settings[name].hint) else value}
                 for section in reversed(sections):
                     content = {section: content}
                 values = _merged(values, content)
@@ -163,11 +163,13 @@ def parse_value(text: str, hint: Any) -> Any:
         return None if type(None) in members and text in ('null', '~') else text
     try:
         value = parse_yaml_value(text)
+        if any(get_origin(member) is dict for member in members) and isinstance(value, str) and '=' in value:
+            return {key.strip(): parse_yaml_value(item) for key, _, item in (e.partition('=') for e in text.split(','))}
         words = [word for member in members if get_origin(member) is Literal for word in get_args(member)]
-        if any(get_origin(member) is tuple for member in members) and not isinstance(value, list) and text not in words:
+        if any(get_origin(member) is tuple for member in members) and not isinstance(value, (list, dict)) and text not in words:
             return parse_yaml_value(f'[{text}]')
         return value
-    except (yaml.YAMLError, ValueError):
+    except yaml.YAMLError:
         return text
 
 
@@ -199,11 +201,18 @@ def _metavar(hint: Any) -> str:
         items = get_args(member)
         if get_origin(member) is Literal:
             words += map(str, items)
+        elif get_origin(member) is dict:
+            words.append('NAME=X,...')
         elif get_origin(member) is tuple:
             words += ['X,X'] if items and Ellipsis not in items else ['X,X,...'] if items else []
         elif member is not type(None):
             words.append({int: 'N', float: 'X', bool: 'true,false'}.get(member, 'TEXT'))
     return words[0] if len(words) == 1 else '{' + ','.join(words) + '}'
+
+
+def _is_mapping(hint: Any) -> bool:
+    """Return whether a setting is a mapping whose entries are options of their own."""
+    return [get_origin(member) for member in _members(hint)] == [dict]
 
 
 def _members(hint: Any) -> list[Any]:
