@@ -163,4 +163,3 @@ def check_network(
             f'{path} holds weights that are NaN or infinite ({listed(not_finite, 3)}); train the model again with a '
             'lower learning rate, or download it again'
         )
-

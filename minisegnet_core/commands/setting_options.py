@@ -104,7 +104,8 @@ class SettingsParser(CommandParser):
         for name, value in vars(parsed).items():
             if name in self._settings:
                 *sections, key = name.split('.')
-                content = {key: dict(value) if isinstance(value, list) and _is_mapping(self._settings[name].hint) else value}
+                mapping = _is_mapping(self._settings[name].hint)
+                content = {key: dict(value) if mapping else value}
                 for section in reversed(sections):
                     content = {section: content}
                 values = _merged(values, content)
@@ -166,7 +167,8 @@ def parse_value(text: str, hint: Any) -> Any:
         if any(get_origin(member) is dict for member in members) and isinstance(value, str) and '=' in value:
             return {key.strip(): parse_yaml_value(item) for key, _, item in (e.partition('=') for e in text.split(','))}
         words = [word for member in members if get_origin(member) is Literal for word in get_args(member)]
-        if any(get_origin(member) is tuple for member in members) and not isinstance(value, (list, dict)) and text not in words:
+        single = not isinstance(value, (list, dict)) and text not in words
+        if single and any(get_origin(member) is tuple for member in members):
             return parse_yaml_value(f'[{text}]')
         return value
     except yaml.YAMLError:
@@ -175,7 +177,10 @@ def parse_value(text: str, hint: Any) -> Any:
 
 def _entry(text: str) -> tuple[str, Any]:
     key, _, value = text.partition('=')
-    return key, parse_yaml_value(value)
+    try:
+        return key, parse_yaml_value(value)
+    except yaml.YAMLError:
+        return key, value
 
 
 def _help(setting: Setting) -> str:

@@ -154,11 +154,15 @@ def _setting(assignment: str) -> dict[str, Any]:
     """Return the nested mapping of ``SECTION.NAME=VALUE``; the value is YAML."""
     name, mark, text = assignment.partition('=')
     if not mark or '.' not in name:
-        raise ConfigurationError(f'--set {shortened(assignment)!r} must be SECTION.NAME=VALUE, such as camera.roll=[-5,5]')
+        raise ConfigurationError(
+            f'--set {shortened(assignment)!r} must be SECTION.NAME=VALUE, such as camera.roll=[-5,5]'
+        )
     try:
         nested: Any = parse_yaml_value(text)
     except yaml.YAMLError:
-        raise ConfigurationError(f'--set {shortened(assignment)!r} has a value that is not YAML; quote lists, as [-5,5]') from None
+        raise ConfigurationError(
+            f'--set {shortened(assignment)!r} has a value that is not YAML; quote lists, as [-5,5]'
+        ) from None
     for part in reversed(name.split('.')):
         nested = {part: nested}
     result: dict[str, Any] = nested

@@ -22,7 +22,6 @@ from minisegnet_core.settings import plain_values, read_settings_file
 from minisegnet_core.training.config import SOCCER_WEIGHTS, TrainConfig
 from minisegnet_core.training.reporting import EpochRow
 
-
 STATE_KEYS = (
     'model', 'optimizer', 'precision', 'record', 'preprocessing', 'class_weights', 'rates', 'config', 'rows',
 )  # fmt: skip

@@ -179,7 +179,9 @@ class OpenVinoEngine:
         try:
             compiled = self._compile_cached(model, entry)
         except RuntimeError as error:
-            raise ModelError(f'OpenVINO cannot compile the model for {self.device}: {shortened(_last_line(error), 120)}') from error
+            raise ModelError(
+                f'OpenVINO cannot compile the model for {self.device}: {shortened(_last_line(error), 120)}'
+            ) from error
         self._check_precision(compiled)
         return compiled.create_infer_request()
 
