@@ -6,6 +6,7 @@ PyTorch's format and is read with ``weights_only=True``.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -154,7 +155,9 @@ def read_training_state(path: Path) -> dict[str, Any]:
     """
     require_model_file(path)
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # about the pickle protocols of damaged files
+            content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # damaged files raise errors of a dozen types, such as KeyError and struct.error
         reason = (str(error).strip().splitlines() or [''])[0]
         raise ModelError(

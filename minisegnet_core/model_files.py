@@ -97,7 +97,7 @@ def record_from_metadata(metadata: Mapping[str, Any], path: Path) -> ModelRecord
         raise ModelError(f'the metadata of {path} is damaged: there is no {error.args[0]}; {GET_AGAIN}') from error
     # A value may have any type and depth, and integers of any length.
     except (TypeError, ValueError, AttributeError, RecursionError, OverflowError, MinisegnetError) as error:
-        raise ModelError(f'the metadata of {path} is damaged: {shortened(str(error), 120)}; {GET_AGAIN}') from error
+        raise ModelError(f'the metadata of {path} is damaged: {shortened(str(error), 160)}; {GET_AGAIN}') from error
     return record
 
 

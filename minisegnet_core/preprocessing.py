@@ -44,17 +44,17 @@ class Preprocessing:
         """
         try:
             mean, std = (tuple(float(v) for v in entry[key]) for key in ('mean', 'std'))
-            values = cls(mean, std)  # type: ignore[arg-type]
-            with np.errstate(over='ignore'):
-                usable = np.isfinite(values.pixel_mean_std()).all() and (values.pixel_mean_std()[1] > 0).all()
-            if len(mean) != 3 or len(std) != 3 or not usable:
-                text = shortened(f'mean {mean} and std {std}', 100)
-                raise ValueError(f'{text} must be three finite numbers each, std positive')
+            for name, values in (('mean', mean), ('std', std)):
+                with np.errstate(over='ignore'):
+                    pixels = np.array(values, np.float32) * 255
+                if len(values) != 3 or not np.isfinite(pixels).all() or (name == 'std' and (pixels <= 0).any()):
+                    numbers = 'three finite numbers' if name == 'mean' else 'three finite numbers above 0'
+                    raise ValueError(f'{name} is {shortened(str(values))}; it must be {numbers}')
         except KeyError as error:
             raise ModelError(f'the preprocessing has no {error.args[0]}') from error
         except (TypeError, ValueError, OverflowError) as error:
-            raise ModelError(f'the preprocessing is not valid: {shortened(str(error), 160)}') from error
-        return values
+            raise ModelError(f'the preprocessing is not valid: {shortened(str(error), 120)}') from error
+        return cls(mean, std)  # type: ignore[arg-type]
 
 
 def normalize(pixels: Pixels, mean: Pixels, std: Pixels) -> Pixels:

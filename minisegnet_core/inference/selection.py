@@ -29,7 +29,7 @@ SHIPPED = (INT8, FLOAT, CHECKPOINT)
 
 ONNX_SUFFIX = '.onnx'
 
-MAX_REASONS, REASON_LENGTH = 2, 80
+MAX_REASONS, REASON_LENGTH = 2, 90
 """Number of engines whose reasons a message gives, and characters of each; a message has at most 300."""
 
 
@@ -140,7 +140,8 @@ def open_model(
         except ModelError as error:
             if model and len(candidates) == 1:
                 raise
-            reasons.append(f'{label}: {error}')
+            # The label names the file; its folder would leave no room for the cause.
+            reasons.append(f'{label}: {str(error).replace(str(path), path.name)}')
             continue
         if candidate.only_gpu and opened.device == 'CPU':
             reasons.append(f'{label}: it finds no usable GPU')

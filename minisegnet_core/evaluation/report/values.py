@@ -24,8 +24,8 @@ Values = dict[str, Any]
 def report_values(evaluation: Evaluation, facts: Values, source: str, resample: str = 'auto') -> Values:
     """Return the report as plain JSON values.
 
-    Undefined figures are None. Without a class ``ball`` or ``line`` there are no figures of balls or lines. Distances are
-    in pixels of the received image, latencies in milliseconds.
+    Undefined figures are None. Without a class ``ball`` or ``line`` there are no figures of balls or lines. Distances
+    are in pixels of the received image, latencies in milliseconds.
 
     Args:
         facts: description of the model and the replay; the report begins with it.

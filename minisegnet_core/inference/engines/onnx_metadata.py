@@ -26,7 +26,8 @@ from minisegnet_core.model_files import (
 
 # Field numbers of ONNX's messages.
 MODEL_GRAPH, MODEL_METADATA = 7, 14
-GRAPH_INITIALIZER, GRAPH_OUTPUT = 5, 12
+GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_OUTPUT, GRAPH_VALUE = 1, 5, 11, 12, 13
+NODE_TEXTS = (1, 2, 3, 4, 7)
 TENSOR_DIMS, TENSOR_TYPE, TENSOR_FLOATS, TENSOR_NAME, TENSOR_RAW = 1, 2, 4, 8, 9
 VALUE_NAME, VALUE_TYPE, TYPE_TENSOR, TENSOR_SHAPE, SHAPE_DIM, DIM_VALUE = 1, 2, 1, 2, 1, 1
 
@@ -160,10 +161,14 @@ def _read_graph(graph: memoryview) -> tuple[int | None, int | None, tuple[str, .
                 not_finite.append(name)
             if stem is None and len(dims) == 4 and dims[1:] == STEM_SHAPE:
                 stem = dims[0]
-        elif field == GRAPH_OUTPUT:
-            output = _bytes(value)
-            if _text(output, VALUE_NAME) == PROBABILITIES:
-                channels = _first_dimension(output)
+        elif field in (GRAPH_INPUT, GRAPH_OUTPUT, GRAPH_VALUE):
+            name = _text(_bytes(value), VALUE_NAME)
+            if field == GRAPH_OUTPUT and name == PROBABILITIES:
+                channels = _first_dimension(_bytes(value))
+        elif field == GRAPH_NODE:  # the engines decode names late, some only when they run
+            for number, text in _fields(_bytes(value)):
+                if number in NODE_TEXTS:
+                    str(_bytes(text), 'utf-8')
     return channels, stem, tuple(not_finite)
 
 
@@ -177,7 +182,7 @@ def _read_tensor(tensor: memoryview) -> tuple[str, tuple[int, ...], bool]:
         elif field == TENSOR_TYPE and isinstance(value, int):
             kind = value
         elif field == TENSOR_NAME:
-            name = str(_bytes(value), 'utf-8', 'replace')
+            name = str(_bytes(value), 'utf-8')
         elif field in (TENSOR_RAW, TENSOR_FLOATS) and isinstance(value, memoryview):
             parts.append((field, value))
     finite = True
@@ -201,7 +206,7 @@ def _first_dimension(output: memoryview) -> int | None:
 
 
 def _text(message: memoryview, number: int) -> str:
-    return next((str(_bytes(value), 'utf-8', 'replace') for field, value in _fields(message) if field == number), '')
+    return next((str(_bytes(value), 'utf-8') for field, value in _fields(message) if field == number), '')
 
 
 def _bytes(value: int | memoryview) -> memoryview:
