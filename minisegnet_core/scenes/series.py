@@ -22,7 +22,7 @@ from minisegnet_core.classes import SOCCER
 from minisegnet_core.data.annotations import read_annotations
 from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.data.writer import DatasetWriter, write_sample
-from minisegnet_core.errors import ConfigurationError, DatasetError, suggestion
+from minisegnet_core.errors import ConfigurationError, DatasetError, shortened, suggestion
 from minisegnet_core.files import read_json, write_text_atomically
 from minisegnet_core.imaging import write_image
 from minisegnet_core.parallel import map_in_processes
@@ -91,7 +91,7 @@ class Series:
         for name in content:
             if name not in known:
                 hint = suggestion(str(name), known) or f'; choose from {", ".join(sorted(known))}'
-                raise ConfigurationError(f'{where}there is no setting {name!r}{hint}')
+                raise ConfigurationError(f'{where}there is no setting {shortened(repr(name))}{hint}')
         values = {name: value for name, value in content.items() if name in own}
         config = SceneConfig.from_mapping({k: v for k, v in content.items() if k not in own}, origin)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +15,7 @@ from minisegnet_core.classes import ClassSet
 from minisegnet_core.data.checks import check_dataset, never_shown
 from minisegnet_core.data.dataset import Dataset, Sample
 from minisegnet_core.data.reduction import class_fractions
-from minisegnet_core.errors import ConfigurationError, shortened, suggestion
+from minisegnet_core.errors import ConfigurationError, ModelError, shortened, suggestion
 from minisegnet_core.model import MiniSegNet
 from minisegnet_core.preprocessing import Preprocessing
 from minisegnet_core.training.config import SOCCER_WEIGHTS, StageConfig, TrainConfig
@@ -93,7 +94,10 @@ def make_context(
     stages = _stages_with_epochs(config, reporter)
     for name, stage in stages.items():
         _check_batch_size(name, stage, len(train_samples), fabric.world_size, reporter)
-    weights = state['class_weights'] if state else _class_weights(config, dataset, train_samples, fabric, reporter)
+    if state:
+        weights = _recorded_weights(state['class_weights'], dataset)
+    else:
+        weights = _class_weights(config, dataset, train_samples, fabric, reporter)
     criterion = SegmentationLoss(config.loss, dataset.classes, weights, dataset.absent).to(fabric.device)
     return TrainingContext(
         config, fabric, dataset, train_samples, val_samples, stages, model, preprocessing, tuple(weights), criterion
@@ -163,6 +167,21 @@ def _check_batch_size(name: str, stage: StageConfig, available: int, processes: 
         )
     if stage.images > available:
         reporter.message(f'{name}: an epoch has {available} images, all training images, instead of {stage.images}')
+
+
+def _recorded_weights(weights: list[Any], dataset: Dataset) -> list[float]:
+    """Return the class weights of a run that is resumed.
+
+    Raises:
+        ModelError: they are not one finite number for each class.
+    """
+    numbers = all(isinstance(weight, (int, float)) and math.isfinite(weight) for weight in weights)
+    if not numbers or len(weights) != len(dataset.classes):
+        raise ModelError(
+            f'last.ckpt has the class weights {shortened(str(weights))}, expected {len(dataset.classes)} numbers; '
+            'restore the file, or start a new run with another --output'
+        )
+    return weights
 
 
 def _class_weights(

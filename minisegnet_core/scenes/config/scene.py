@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from minisegnet_core.errors import ConfigurationError, suggestion
+from minisegnet_core.errors import ConfigurationError, shortened, suggestion
 from minisegnet_core.scenes.config.settings import (
     BallSettings,
     CameraSettings,
@@ -85,7 +85,7 @@ class SceneConfig:
         """
         if name not in PRESETS:
             hint = suggestion(name, PRESETS) or f'; choose from {", ".join(PRESETS)}'
-            raise ConfigurationError(f'there is no preset {name!r}{hint}')
+            raise ConfigurationError(f'there is no preset {shortened(repr(name))}{hint}')
         return cls().updated(PRESETS[name])
 
     @classmethod
