@@ -258,7 +258,7 @@ def _add_split_options(parser: CommandParser) -> None:
     add('--group-pattern', metavar='REGEX', help="the first parentheses match the group in an image's name")
     add('--val-fraction', type=fraction, default=0.15, metavar='F', help='fraction of the groups for validation')
     add('--test-fraction', type=fraction, default=0.0, metavar='F', help='fraction of the groups for testing')
-    add('--seed', type=integer(0), default=0, metavar='N', help='another seed draws other groups')
+    add('--seed', type=integer(), default=0, metavar='N', help='another seed draws other groups')
     add(
         '--val-groups',
         nargs='*',

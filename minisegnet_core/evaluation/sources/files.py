@@ -56,7 +56,7 @@ class DatasetSource:
                 self.problems.add('unreadable', f'image or labels cannot be read, skipped: {error}', sample.name)
                 continue
             usable = check_labels(labels, image, sample.name, self._classes, self.problems)
-            if sample.balls is None:
+            if sample.balls is None and self._classes.has_ball:
                 self.problems.add('no_ball_truth', 'image has no ball annotation, not in the ball figures', sample.name)
             yield SourceFrame(
                 index, sample.name, image, sample.stamp, group=sample.group, labels=usable, balls=sample.balls
