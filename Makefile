@@ -1,4 +1,4 @@
-# make demo   the main job, on this machine: a real node, real messages, pictures to look at (make demo BAG=... TOPIC=...)
+# make demo   run the real node on this machine and write a report, a video and a sheet (make demo BAG=... TOPIC=...)
 # make test   all tests, ROS ones included
 # make help   the rest
 #
@@ -19,7 +19,7 @@ HERE := $(CURDIR)
 BIN := $(abspath $(VENV))/bin
 MACHINE := $(shell uname -m)
 
-# What a sourced ROS 2 leaves in the shell. Beside the wheels it would mix two rclpys, or name a middleware they have not.
+# Variables of a sourced ROS 2. With the wheels they would mix two versions of rclpy, or name a missing middleware.
 ROS_VARIABLES := PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH ROS_DISTRO ROS_VERSION \
 	ROS_PYTHON_VERSION ROS_LOCALHOST_ONLY ROS_DOMAIN_ID ROS_DISCOVERY_SERVER ROS_STATIC_PEERS RMW_IMPLEMENTATION \
 	CYCLONEDDS_URI ZENOH_SESSION_CONFIG_URI FASTRTPS_DEFAULT_PROFILES_FILE FASTDDS_DEFAULT_PROFILES_FILE \
@@ -36,12 +36,12 @@ CLEAN := env -u _ROS_WHEELS_BOOTSTRAP_COMPLETE
 RUN = $(CLEAN) PATH="$(BIN):$$PATH" ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 endif
 
-# The first Python 3.10 to 3.13 that really runs and has venv. (A version manager's shim may exist and not run.)
+# The first Python 3.10 to 3.13 that runs and has venv. (A version manager's shim may exist but not run.)
 PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11 python3.10; do $(CLEAN) $$p -c \
 	'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 \
 	&& echo $$p && break; done)
 PIP = $(CLEAN) $(BIN)/python -m pip --disable-pip-version-check -q
-# Two packages bring the module cv2 and must not meet; the one without windows does where there is none.
+# Two packages provide the module cv2 and conflict. Install the headless one only if cv2 is missing.
 OPENCV = $$($(CLEAN) $(BIN)/python -c 'import cv2' 2>/dev/null || echo 'opencv-python-headless>=4.8,<5')
 
 .PHONY: help setup setup-test demo test test-jazzy lint rclpy-path clean
@@ -53,7 +53,7 @@ help:
 	@echo 'make clean        remove .venv and what demo and builds left'
 
 $(BIN)/python:
-	@[ -n "$(PYTHON)" ] || { echo 'make: no Python 3.10 to 3.13 with venv was found; install one, or say make PYTHON=...' >&2; exit 2; }
+	@[ -n "$(PYTHON)" ] || { echo 'make: no Python 3.10 to 3.13 with venv was found; install one, or run make PYTHON=...' >&2; exit 2; }
 	@if [ "$(MACHINE)" != x86_64 ] && ! $(CLEAN) python3 -c 'import rclpy' 2>/dev/null; then \
 		echo 'make: there are no ROS 2 wheels for $(MACHINE). Install ROS 2 (Jazzy or Kilted), run' \
 		'`source /opt/ros/jazzy/setup.bash`, then make again.' >&2; exit 2; fi
@@ -75,7 +75,7 @@ setup-test: $(VENV)/.setup-test
 demo: $(VENV)/.setup
 	@$(RUN) $(BIN)/python -m minisegnet_ros.commands.demo --output '$(OUTPUT)' $(if $(BAG),--bag '$(BAG)') $(if $(TOPIC),--topic '$(TOPIC)')
 
-# Exit code 5 says that PYTEST_ARGUMENTS chose none of a part.
+# Exit code 5 means that PYTEST_ARGUMENTS selected no test of a group.
 test: $(VENV)/.setup-test
 	@$(RUN) $(BIN)/python -m pytest test/core test/recipes test/test_makefile.py test/test_documentation.py $(PYTEST_ARGUMENTS) || [ $$? = 5 ]
 	@$(RUN) $(BIN)/python -m pytest test/ros $(PYTEST_ARGUMENTS) || [ $$? = 5 ]

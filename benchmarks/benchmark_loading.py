@@ -31,7 +31,8 @@ from torch import nn
 from minisegnet_core.classes import IGNORE, ClassSet
 from minisegnet_core.data.dataset import Sample, open_dataset
 from minisegnet_core.data.writer import DatasetWriter
-from minisegnet_core.model import MiniSegNet, normalize
+from minisegnet_core.model import MiniSegNet
+from minisegnet_core.preprocessing import normalize
 from minisegnet_core.scenes import SceneConfig, render_scene
 from minisegnet_core.training.config import AugmentConfig, Resolution
 from minisegnet_core.training.data.cache import open_cache

@@ -1,8 +1,9 @@
 """Comparison of two folders of outputs, for `compare_revisions.py`.
 
 Files are compared by content. Two files of equal bytes are equal. Otherwise the suffix decides: JSON, JSON lines and
-CSV files are compared without times and texts for people, checkpoints tensor by tensor, ONNX files by their outputs on
-images of odd sizes, bags message by message, archives member by member. Every other file must be equal to the byte.
+CSV files are compared without times and texts for people. Checkpoints are compared tensor by tensor, ONNX files by
+their outputs on images of odd sizes, bags message by message, archives member by member. Every other file must have
+equal bytes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ IGNORED_KEYS = {
     'train_seconds',
     'val_seconds',
     'warnings',
+    'sentence',
 }
 # The settings with which a checkpoint was trained: the jobs give both revisions the same ones.
 IGNORED_CHECKPOINT_KEYS = {'config', 'record'}
@@ -72,8 +74,8 @@ def compare_files(before: Path, after: Path) -> str:
 def first_difference(before: Any, after: Any, place: str = '') -> str:
     """Return the first place at which two nested values differ, with both values, or '' if they are equal.
 
-    Dictionaries, sequences, arrays and tensors are compared element by element. NaN equals NaN. Values under a key in
-    IGNORED_KEYS are not compared.
+    Dictionaries, sequences, arrays and tensors are compared element by element. NaN equals NaN, and 1 equals 1.0, as in
+    JSON. Values under a key in IGNORED_KEYS are not compared.
     """
     if isinstance(before, dict) and isinstance(after, dict):
         before, after = _comparable(before), _comparable(after)
@@ -107,7 +109,8 @@ def _equal(before: Any, after: Any) -> bool:
         return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
     if isinstance(before, float) and isinstance(after, float) and math.isnan(before) and math.isnan(after):
         return True
-    return type(before) is type(after) and bool(before == after)
+    numbers = not isinstance(before, bool) and isinstance(before, (int, float)) and isinstance(after, (int, float))
+    return (numbers or type(before) is type(after)) and bool(before == after)
 
 
 def _described(value: Any) -> str:

@@ -287,10 +287,13 @@ def predict_bag(revision: Revision, inputs: Inputs, output: Path) -> None:
 
 @job('evaluate')
 def evaluate(revision: Revision, inputs: Inputs, output: Path) -> None:
-    revision.run(
-        'evaluate', inputs.scenes, '--output', output, '--model', revision.model('minisegnet.onnx'), *FLOAT,
-        '--compare', revision.model('minisegnet.safetensors'),
-    )  # fmt: skip
+    """Evaluate the int8 model, then the float model in comparison with it."""
+    folder = output.relative_to(revision.work)  # reports contain the paths as they were given
+    int8, float_ = folder / 'int8', folder / 'float'
+    model = revision.model('minisegnet_int8.onnx')
+    revision.run('evaluate', inputs.scenes, '--output', int8, '--model', model, '--threads', THREADS)
+    model = revision.model('minisegnet.onnx')
+    revision.run('evaluate', inputs.scenes, '--output', float_, '--model', model, *FLOAT, '--compare', int8)
 
 
 @job('evaluate-bag')
@@ -337,8 +340,9 @@ def lr_range_test(revision: Revision, inputs: Inputs, output: Path) -> None:
     data = output.with_name(f'{output.name} data')
     shutil.copytree(inputs.scenes, data)
     printed = revision.run('lr-range-test', '--config', inputs.training, '--data', data, '--output', output)
-    suggestion = [line for line in printed.splitlines() if '--stage1' in line]
-    (output / 'suggestion.txt').write_text('\n'.join(suggestion), encoding='utf-8')
+    suggestion = next((line for line in printed.splitlines() if line.startswith('--stage1')), '')
+    rates = [word for word in suggestion.split() if not word.startswith('--')]  # options are spelled differently
+    (output / 'suggestion.txt').write_text('\n'.join(rates), encoding='utf-8')
 
 
 @job('export to ONNX')

@@ -1,7 +1,7 @@
 """Classes of a label image: names, colours, ids.
 
-A class's id is its position in the set. Roles follow from names: the centroid of the class ``ball`` is reported, and
-the class ``background`` has no mask topic.
+A class's id is its position in the set. Names determine roles: the centroid of the class ``ball`` is reported,
+and the class ``background`` has no mask topic.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class ClassSet:
             absent: class names, as in ``dataset.yaml``.
 
         Raises:
-            ConfigurationError: a name is not a class, or a class is drawn as one that is absent itself.
+            ConfigurationError: a name is not a class, or the class drawn instead is absent itself.
         """
         for name in (*absent, *absent.values()):
             if name not in self.names:
@@ -124,7 +124,7 @@ class ClassSet:
 
     @classmethod
     def from_list(cls, entries: Sequence[Mapping[str, Any]]) -> ClassSet:
-        """Return the set of a list in the form of :meth:`to_list`.
+        """Return the class set that a list in the form of :meth:`to_list` describes.
 
         Raises:
             ConfigurationError: an entry has no name or colour, or the set is not valid.
@@ -138,7 +138,7 @@ class ClassSet:
 
 
 def replace_absent(labels: NDArray[np.uint8], absent: Mapping[int, int]) -> NDArray[np.uint8]:
-    """Return a copy of predicted ids in which each absent class is replaced by what the ground truth draws there.
+    """Return a copy of predicted ids in which each absent class is replaced by the class that is drawn instead.
 
     Args:
         labels: uint8 ids of any shape.

@@ -96,7 +96,7 @@ def _summary(entry: EntryPoint) -> str:
 
 
 def _discard_output() -> None:
-    """Send what is still buffered nowhere, so that Python's shutdown does not fail on the closed pipe again."""
+    """Discard buffered output, so that Python's shutdown does not fail on the closed pipe again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,7 +1,7 @@
 """Typed errors of the core.
 
-Every message says what is wrong with which file or setting, and how to fix it. The core raises them; only the commands
-and the node print or log.
+Every message states what is wrong with which file or setting, and how to fix it. The core raises them. Only the
+commands and the node print or log.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class ConfigurationError(MinisegnetError):
 
 
 class ImageError(MinisegnetError):
-    """An image is empty, truncated, of an unknown encoding, or of the wrong shape or type."""
+    """An image is empty or truncated, or has an unknown encoding or the wrong shape or type."""
 
 
 class EncodingError(ImageError):
@@ -56,13 +56,13 @@ class OutputError(MinisegnetError):
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean X?`` where a known word is near, else an empty text."""
+    """Return ``; did you mean X?`` if a known word is similar, else an empty text."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f'; did you mean {near[0]}?' if near else ''
 
 
 def shortened(text: str, limit: int = MAX_SHOWN) -> str:
-    """Return a text of at most ``limit`` characters, with its middle left out where it is longer."""
+    """Return a text of at most ``limit`` characters, shortened in the middle if it is longer."""
     if len(text) <= limit:
         return text
     head = (limit - 3) // 2
@@ -70,7 +70,7 @@ def shortened(text: str, limit: int = MAX_SHOWN) -> str:
 
 
 def listed(entries: Iterable[object], maximum: int = 5, separator: str = ', ') -> str:
-    """Return the first ``maximum`` entries as a text that ends with the number of the others."""
+    """Return the first ``maximum`` entries as a text, followed by the number of the others."""
     texts = [str(entry) for entry in entries]
     rest = f' and {len(texts) - maximum} more' if len(texts) > maximum else ''
     return separator.join(texts[:maximum]) + rest

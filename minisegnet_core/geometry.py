@@ -56,7 +56,7 @@ def parse_network_size(text: str, width: int, height: int) -> tuple[int, int]:
         width, height: size of the received image, pixels.
 
     Raises:
-        ConfigurationError: the text is none of these.
+        ConfigurationError: the text has none of these forms.
     """
     if text == 'native':
         size = width, height

@@ -163,7 +163,7 @@ def read_labels(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.
     if bits < 8:  # OpenCV scales grey of fewer bits to 0..255: in a 1-bit file id 1 would become ignore
         raise DatasetError(f'{path} has {bits}-bit grey, whose ids would be misread; save it with 8 bits per pixel')
     if shape is not None and labels.shape != shape:
-        raise DatasetError(f'{path} is {labels.shape[1]}x{labels.shape[0]}, its image {shape[1]}x{shape[0]}')
+        raise DatasetError(f'{path} is {labels.shape[1]}x{labels.shape[0]}, but its image is {shape[1]}x{shape[0]}')
     return np.asarray(labels, np.uint8)
 
 

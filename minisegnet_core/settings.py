@@ -64,7 +64,7 @@ def settings_class(cls: type[Settings]) -> type[Settings]:
     """Make a frozen dataclass whose values are validated on creation, by ``dataclasses.replace`` as well.
 
     Whole numbers are accepted for fractional ones and lists for tuples; text and booleans are not numbers, and unknown
-    names are refused.
+    names are rejected.
     """
     hints = get_type_hints(cls, include_extras=True)
     for name in cls.__annotations__:
@@ -266,7 +266,7 @@ def _located(fault: ErrorDetails, kind: type[Any]) -> tuple[str, str]:
     name, hint = '', kind
     location = list(fault['loc'])
     if fault['type'] in MISSING_OR_TOO_MANY and location and isinstance(location[-1], int):
-        location.pop()  # the whole sequence is at fault, not an item that is not there
+        location.pop()  # the sequence itself is wrong, not a missing item
     outer = hint
     for index, part in enumerate(location):
         bare = _bare(hint)

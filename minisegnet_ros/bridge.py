@@ -2,7 +2,7 @@
 
 cv_bridge 3.4 converts no encoding to bgr8 that minisegnet does not convert too. This module serves encodings that later
 or modified versions add. A cv_bridge that was built for another NumPy or OpenCV crashes the process instead of raising
-an error, so each kind of image is converted once in a child process first.
+an error. Each kind of image is therefore converted once in a child process first.
 """
 
 from __future__ import annotations

@@ -149,9 +149,9 @@ def received_size(info: CameraInfo) -> tuple[int, int]:
 def label_camera_info(info: CameraInfo, header: Header, image_size: tuple[int, int]) -> CameraInfo:
     """Return the camera of the label image, which projects a point to the label pixel that covers it.
 
-    The region of interest and the binning of the input are resolved first, as in image_geometry: pixel u of the full
-    image is pixel (u - x_offset) / binning of the received image, which is label coordinate (u' - 1.5) / 4. Distortion
-    and rectification apply to rays and not to pixels, and are copied.
+    The region of interest and the binning of the input are resolved first, as in image_geometry. Pixel u of the full
+    image is pixel u' = (u - x_offset) / binning of the received image, and this is label coordinate (u' - 1.5) / 4.
+    Distortion and rectification apply to rays and not to pixels, and are copied.
 
     Args:
         info: camera of the received image.

@@ -236,7 +236,7 @@ class DiagnosticsPublisher:
         self._node, self._report = node, report
         options = overriding_options(node, node.resolve_topic_name(TOPIC), 'publisher')
         self._publisher = node.create_publisher(DiagnosticArray, TOPIC, 10, qos_overriding_options=options)
-        self._group = MutuallyExclusiveCallbackGroup()  # goes on while a model is loaded in the default group
+        self._group = MutuallyExclusiveCallbackGroup()  # continues while a model is loaded in the default group
         self._timer = None
 
     def restart(self, period: float) -> None:

@@ -136,7 +136,7 @@ class ImageInput:
         return self._subscription.qos_profile
 
     def camera_info(self, stamp: int) -> CameraInfo | None:
-        """Return the camera info with a stamp (ns), otherwise the newest one, or None if there is none."""
+        """Return the camera info with a stamp (ns), otherwise the newest one, or None before the first one."""
         infos = self._infos
         return infos.get(stamp) or next(reversed(infos.values()), None)
 

@@ -65,7 +65,7 @@ def node_parameters(config: SegmenterConfig, compressed: bool, frame: SourceFram
 
     Args:
         compressed: whether the images are compressed.
-        frame: first frame, whose size the node should expect; None if there is none.
+        frame: first frame, whose size the node should expect; None without frames.
     """
     values = asdict(config)
     size = '' if frame is None else f'{frame.image.shape[1]}x{frame.image.shape[0]}'

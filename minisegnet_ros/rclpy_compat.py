@@ -1,7 +1,7 @@
 """Every use of rclpy's private parts, each with its reason, its upstream reference and the condition for its removal.
 
 No other module of this package names a private attribute of rclpy, its compiled module, or the handle of an entity. A
-test holds that. The versions read are rclpy 9.1.2 (Kilted) and 7.1 (Jazzy).
+test checks this. The versions read are rclpy 9.1.2 (Kilted) and 7.1 (Jazzy).
 
 Why images bypass the executor
 ------------------------------
@@ -29,8 +29,8 @@ EventsExecutor on a second node             12.9, 12.4 ms   18.6, 18.9 ms   2.3,
 - EventsExecutor does not exist in Jazzy. With the wheels of rclpy 9.1.2 its ``spin`` delivered no message, and
   publishing in the process of a subscription deadlocked; ``spin_once`` in a loop was measured.
 - An executor takes whole nodes (ros2/rclpy issue 850), so a separate one needs a second node. It costs no more than the
-  waiter, and is the way out if rclpy changes its wait sets. It would appear in the graph, be renamed together with the
-  first by ``__node``, and not get remappings and QoS overrides that are addressed to ``segment``.
+  waiter, and is the alternative if rclpy changes its wait sets. It would appear in the graph, be renamed together with
+  the first by ``__node``, and not get remappings and QoS overrides that are addressed to ``segment``.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ MessageInfo = Mapping[str, Any]
 """Middleware information that comes with a message, such as ``source_timestamp`` (ns)."""
 
 RCLError: type[Exception] = rclpy_implementation.RCLError
-"""Error of the C layer, such as a refused publication or an impossible transition.
+"""Error of the C layer, such as a rejected publication or an impossible transition.
 
 Reason: rclpy raises it from public methods but exports it nowhere; rclpy/exceptions.py of 9.1.2 re-exports only
 InvalidHandle. Remove when ``rclpy.exceptions`` exports it.
@@ -93,7 +93,7 @@ def lifecycle_state(node: LifecycleNode) -> str:
 
 
 class SafeTransitionsNode(LifecycleNode):
-    """Managed node that refuses an impossible transition instead of raising out of the executor.
+    """Managed node that rejects an impossible transition instead of raising out of the executor.
 
     Reason: up to rclpy 7 (Jazzy), a request such as ``activate`` in the state ``unconfigured`` raises RCLError from the
     service callback and ends the process (ros2/rclpy issue 1209). Fixed by pull request 1319 in rclpy 8.0. Remove when
@@ -210,7 +210,7 @@ def _hold(held: ExitStack, handle: Any) -> bool:
 
 
 def take_message(subscription: Subscription) -> tuple[Any, MessageInfo] | None:
-    """Take the oldest waiting message of a subscription with its middleware information; None: there is none.
+    """Take the oldest waiting message of a subscription with its middleware information; None if no message waits.
 
     Reason: a thread that bypasses the executor takes messages itself, as rclpy/executors.py does. Remove with
     :class:`SubscriptionWaiter`.

@@ -21,10 +21,10 @@ ISA_VARIABLE = 'ONEDNN_MAX_CPU_ISA'
 """Environment variable that limits the instructions of oneDNN, and so of OpenVINO and PyTorch."""
 
 SIDE = 2048
-"""Rows and columns of the matrix product that measures the peak; large enough for arithmetic to be the only limit."""
+"""Rows and columns of the matrix product that measures the peak; large enough that only arithmetic limits it."""
 
 CHANNELS, PLANE = 512, 32
-"""Channels and side of the 3x3 convolution that measures the peak if it is faster than the product. A CPU without int8
+"""Channels and side of the 3x3 convolution, whose rate is the peak if it is faster than the product. A CPU without int8
 dot products computes int8 convolutions twice as fast as products."""
 
 RUNS = 5
@@ -102,7 +102,7 @@ def layer_gflops(precision: Precision, threads: int, gflop: float, shape: list[i
     random = np.random.default_rng(0)
     left = op.parameter(shape, np.float32)
     if precision == 'int8':
-        # OpenVINO's form of a quantized layer: activations of 256 levels, int8 weights with a scale.
+        # OpenVINO represents a quantized layer as activations of 256 levels and int8 weights with a scale.
         low, high = op.constant(np.float32(0)), op.constant(np.float32(1))
         activations = op.fake_quantize(left, low, high, low, high, 256)
         whole = op.constant(random.integers(-64, 64, weights).astype(np.int8))

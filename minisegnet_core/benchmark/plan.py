@@ -73,7 +73,7 @@ class Case:
     def is_emulated(self) -> bool:
         """Whether this CPU would compute the case in another precision with conversions between.
 
-        Only PyTorch emulates precisions; OpenVINO and ONNX Runtime refuse them.
+        Only PyTorch emulates precisions; OpenVINO and ONNX Runtime reject them.
         """
         if self.engine != 'torch':
             return False
@@ -101,7 +101,7 @@ def plan_cases(
     """Return every combination that can run: the engine is installed, reads the file and supports the precision.
 
     Raises:
-        ModelError: there is none.
+        ModelError: no combination can run.
     """
     cases = []
     for size in sizes:

@@ -32,7 +32,7 @@ from minisegnet_core.processor import has_nvidia_gpu
 
 CHILD = 'minisegnet_core.benchmark.child'
 TIME_LIMIT = 900.0
-"""Seconds beyond the duration of the measurements after which a case is stopped."""
+"""Seconds. A case is stopped when it takes this much longer than its measurements."""
 
 Progress = Callable[[Sequence[Case]], Iterable[Case]]
 """Wraps the cases to display the progress."""
@@ -45,12 +45,12 @@ def run_benchmark(config: BenchmarkConfig, progress: Progress = iter) -> dict[st
         ``machine``: see :func:`~minisegnet_core.benchmark.machine.describe_machine`, with ``peak_gflops`` by precision.
         ``results``: one row for each case with ``engine, precision, size, model, threads, device, latency_ms_p50,
         latency_ms_p95, latency_ms_p99, throughput_fps, gflops, start_ms, rss_mb, label_agreement, mean_iou, iou_drop``
-        and more. A row that could not be measured has ``error`` instead. ``jitter``, if requested: see
-        :func:`~minisegnet_core.benchmark.jitter.measure_jitter`.
+        and more. A row that could not be measured has ``error`` instead.
+        ``jitter``, if requested: see :func:`~minisegnet_core.benchmark.jitter.measure_jitter`.
 
     Raises:
         ModelError: a model is missing, or there is nothing to measure.
-        DatasetError: the data set of images has other classes than the first model.
+        DatasetError: the classes of the data set differ from the first model's.
     """
     threads = config.threads or default_threads()
     models = [find_model(name) for name in config.models] or shipped_models()
@@ -126,7 +126,7 @@ def _run_child(task: Task) -> Row:
             timeout=TIME_LIMIT + 2 * task.duration,
         )
     except subprocess.TimeoutExpired:
-        return {'error': f'it took more than {TIME_LIMIT:.0f} s'}
+        return {'error': f'the case took more than {TIME_LIMIT:.0f} s'}
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [f'the process ended with exit code {done.returncode}']
         return {'error': last[0]}

@@ -52,7 +52,7 @@ def make_parser(prog: str) -> CommandParser:
         action='append',
         default=[],
         metavar='FILE',
-        help='model file or name of a shipped model; can be repeated (default: all shipped models)',
+        help='model file or name of a shipped model; may be repeated (default: all shipped models)',
     )
     parser.add_argument(
         '--engines', type=words(*ENGINES), default=ALL, metavar='LIST', help=f'all, or some of {",".join(ENGINES)}'

@@ -1,7 +1,6 @@
 """Draw the curves of a training run from its metrics.csv.
 
-python -m minisegnet_core.commands.curves runs/first
-python -m minisegnet_core.commands.curves runs/first --output a.png
+python -m minisegnet_core.commands.curves runs/first --output curves.png
 """
 
 from __future__ import annotations
@@ -16,10 +15,12 @@ from minisegnet_core.training import curves
 
 
 def make_parser(prog: str) -> CommandParser:
-    """Return the command's parser."""
+    """Return the parser of the command."""
     parser = CommandParser.of(prog, __doc__)
-    parser.add_argument('run', type=path, help='folder of a run, or its metrics.csv')
-    parser.add_argument('--output', type=path, help=f'PNG file; default: {curves.CURVES} in the folder of the run')
+    parser.add_argument('run', type=path, metavar='RUN', help='folder of a run, or its metrics.csv')
+    parser.add_argument(
+        '--output', type=path, metavar='FILE', help=f'PNG file (default: {curves.CURVES} in the folder of the run)'
+    )
     return parser
 
 

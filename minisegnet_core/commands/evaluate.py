@@ -30,7 +30,7 @@ from minisegnet_core.frames import is_bag
 
 
 def make_parser(prog: str) -> CommandParser:
-    """Return the command's parser."""
+    """Return the parser of the command."""
     parser = CommandParser.of(prog, __doc__)
     parser.add_argument(
         'source', type=path, metavar='SOURCE', help='folder of a data set or of images, or a video file'

@@ -33,14 +33,17 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
         '--ball-class', type=integer(0), default=0, metavar='N', help='class of the ball in YOLO boxes (default: 0)'
     )
     report = parser.add_argument_group('report')
-    for option, maximum, word in (('--fail-under', False, 'lower'), ('--fail-over', True, 'higher')):
+    for option, maximum, word, example in (
+        ('--fail-under', False, 'lower', 'mean_iou=0.8'),
+        ('--fail-over', True, 'higher', 'latency_ms.p95=60'),
+    ):
         report.add_argument(
             option,
             action='append',
             default=[],
             type=_threshold(maximum),
             metavar='KEY=VALUE',
-            help=f'exit with 1 if this figure of report.json is {word}, for example mean_iou=0.8; may be repeated',
+            help=f'exit with 1 if this figure of report.json is {word}, for example {example}; may be repeated',
         )
     report.add_argument(
         '--compare',

@@ -47,7 +47,7 @@ def make_parser(prog: str) -> CommandParser:
         '--calibration',
         type=path,
         metavar='DIR',
-        help='data set or folder of images that resemble those of a match (default: rendered scenes)',
+        help='data set or folder of images that resemble a match (default: rendered scenes)',
     )
     group.add_argument(
         '--calibration-images',
@@ -60,21 +60,21 @@ def make_parser(prog: str) -> CommandParser:
         '--validation',
         type=path,
         metavar='DIR',
-        help='data set on which float32 and int8 are compared (default: that of --calibration, or rendered scenes)',
+        help='data set on which float32 and int8 are compared (default: data set of --calibration, or rendered scenes)',
     )
     group.add_argument(
         '--validation-images',
         type=integer(1),
         default=Int8Job.validation_images,
         metavar='N',
-        help='number of validation images, at most',
+        help='maximum number of validation images',
     )
     group.add_argument(
         '--max-drop',
         type=number(),
         default=Int8Job.maximum_drop,
         metavar='X',
-        help='loss of mean IoU up to which the file is kept',
+        help='maximum loss of mean IoU; a file that loses more is rejected',
     )
     return parser
 

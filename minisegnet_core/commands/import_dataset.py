@@ -60,7 +60,7 @@ class SourceOptions:
         categories: category names or numbers to class names.
         rest: class of pixels that COCO does not cover, or None.
         topic: image topic of a bag, or None.
-        selection: which frames are taken.
+        selection: which frames are imported.
         min_label_confidence: probability from which a model's label is kept.
         model: the model that labels frames and images with boxes.
         hardest: number of images to take, with ``evaluation``; 0 takes all.
@@ -255,10 +255,14 @@ def make_parser(prog: str) -> CommandParser:
 
 def _add_split_options(parser: CommandParser) -> None:
     add = parser.add_argument_group('splits').add_argument
-    add('--group-pattern', metavar='REGEX', help="the first parentheses match the group in an image's name")
+    add(
+        '--group-pattern',
+        metavar='REGEX',
+        help="regular expression whose first parentheses match the group in an image's name",
+    )
     add('--val-fraction', type=fraction, default=0.15, metavar='F', help='fraction of the groups for validation')
     add('--test-fraction', type=fraction, default=0.0, metavar='F', help='fraction of the groups for testing')
-    add('--seed', type=integer(), default=0, metavar='N', help='another seed draws other groups')
+    add('--seed', type=int, default=0, metavar='N', help='seed of the split; another seed draws other groups')
     add(
         '--val-groups',
         nargs='*',
@@ -311,7 +315,7 @@ def _add_label_options(parser: CommandParser) -> None:
         '--classes',
         type=path,
         metavar='FILE',
-        help='dataset.yaml with the classes (default: of the data set that --append extends or that contains '
+        help='dataset.yaml with the classes (default: those of the data set that --append extends or that contains '
         '--images, else background, ball, line, field)',
     )
     add(
@@ -325,7 +329,7 @@ def _add_label_options(parser: CommandParser) -> None:
 
 def _add_selection_options(parser: CommandParser) -> None:
     add = parser.add_argument_group('frames').add_argument
-    add('--topic', help='image topic of a bag (default: the only one)')
+    add('--topic', metavar='NAME', help='image topic of a bag (default: its only image topic)')
     add('--every', type=integer(1), default=1, metavar='N', help='take every n-th frame')
     add('--fps', type=number(0), default=0.0, metavar='N', help='maximum number of frames per second; 0 for no limit')
     add(

@@ -20,7 +20,7 @@ from minisegnet_core.training.config import TrainConfig
 
 
 def make_parser(prog: str) -> SettingsParser:
-    """Return the command's parser."""
+    """Return the parser of the command."""
     parser = SettingsParser.of(prog, __doc__)
     parser.add_argument('--stage', default='stage1', help='stage to test', **choice(*TrainConfig().stages))
     add_training_options(parser)

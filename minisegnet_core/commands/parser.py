@@ -1,6 +1,6 @@
 """The dialect of the command line: one parser class, one set of argument types, one shape of help.
 
-A command's module docstring is its help: the first line says what the command does, an indented line is the example,
+A command's module docstring is its help: the first line summarises the command, an indented line is the example,
 the rest explains. :meth:`CommandParser.of` takes it apart, so that documentation and help cannot differ.
 """
 

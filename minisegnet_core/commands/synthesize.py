@@ -62,7 +62,7 @@ def main(argv: Sequence[str], prog: str) -> int:
         arguments.workers,
     )
     if output.folder is None and output.preview in (None, DEFAULT_PREVIEW):
-        raise ConfigurationError('there is nothing to write; give --output FOLDER or --preview FILE')
+        raise ConfigurationError('there is nothing to write; give --output DIR or --preview FILE')
     if output.compressed and output.format == 'dataset':
         raise ConfigurationError('--compressed applies to bags; add --format mcap or --format sqlite3')
     series.check_photos()
@@ -72,11 +72,11 @@ def main(argv: Sequence[str], prog: str) -> int:
 
 
 def make_parser(prog: str) -> CommandParser:
-    """Return the parser of the options."""
+    """Return the parser of the command."""
     parser = CommandParser.of(prog, __doc__)
-    parser.add_argument('--output', type=path, metavar='FOLDER', help='folder of the data set or bag')
-    parser.add_argument('--count', type=integer(1), help=f'number of images (default: {Series.count})')
-    parser.add_argument('--seed', type=integer(0), help=f'seed of the series (default: {Series.seed})')
+    parser.add_argument('--output', type=path, metavar='DIR', help='folder of the data set or bag')
+    parser.add_argument('--count', type=integer(1), metavar='N', help=f'number of images (default: {Series.count})')
+    parser.add_argument('--seed', type=integer(0), metavar='N', help=f'seed of the series (default: {Series.seed})')
     parser.add_argument('--preset', **choice(*sorted(PRESETS)), help='settings to start from (default: mixed)')
     parser.add_argument(
         '--config', type=path, metavar='FILE', help='YAML file of settings; may hold preset, count, seed, val_fraction'
@@ -86,27 +86,36 @@ def make_parser(prog: str) -> CommandParser:
         action='append',
         default=[],
         metavar='NAME=VALUE',
-        help='change one setting, such as camera.roll=[-5,5]',
+        help='change one setting, such as camera.roll=[-5,5]; may be repeated',
     )
-    parser.add_argument('--print-config', action='store_true', help='print all settings with limits and meaning')
+    parser.add_argument(
+        '--print-config', action='store_true', help='print all settings with limits and meaning, and exit'
+    )
     parser.add_argument('--size', metavar='WIDTHxHEIGHT', help='image size in pixels (default: 640x480)')
     parser.add_argument(
         '--workers',
         type=integer(1),
         default=os.cpu_count() or 1,
+        metavar='N',
         help='number of processes (default: one for each core)',
     )
-    parser.add_argument('--backgrounds', metavar='FOLDER', help='photos of halls')
-    parser.add_argument('--textures', metavar='FOLDER', help='photos of turf')
+    parser.add_argument('--backgrounds', metavar='DIR', help='folder of photos of halls')
+    parser.add_argument('--textures', metavar='DIR', help='folder of photos of turf')
     parser.add_argument('--format', **choice('dataset', 'mcap', 'sqlite3'), default='dataset', help='what to write')
     parser.add_argument('--compressed', action='store_true', help='bags: JPEG images instead of raw images')
     parser.add_argument('--image-format', **choice('jpg', 'png'), default='jpg', help='data sets: format of the images')
     parser.add_argument('--sequence', action='store_true', help='render frames of one scene instead of many scenes')
     parser.add_argument(
-        '--fps', type=number(above=0), help=f'frames per second of sequences and bags (default: {Series.fps:g})'
+        '--fps',
+        type=number(above=0),
+        metavar='N',
+        help=f'frames per second of sequences and bags (default: {Series.fps:g})',
     )
     parser.add_argument(
-        '--val-fraction', type=fraction, help=f'data sets: fraction in the split val (default: {Series.val_fraction})'
+        '--val-fraction',
+        type=fraction,
+        metavar='F',
+        help=f'data sets: fraction of the images in the split val (default: {Series.val_fraction})',
     )
     parser.add_argument(
         '--preview',
@@ -114,7 +123,7 @@ def make_parser(prog: str) -> CommandParser:
         nargs='?',
         const=DEFAULT_PREVIEW,
         metavar='FILE',
-        help='write a contact sheet; without FILE to FOLDER/preview.png (data set) or FOLDER.png (bag)',
+        help='write a contact sheet; without FILE to DIR/preview.png (data set) or DIR.png (bag)',
     )
     return parser
 

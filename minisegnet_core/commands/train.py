@@ -106,7 +106,7 @@ def training_config(parser: SettingsParser, parsed: argparse.Namespace) -> Train
 
 
 def make_parser(prog: str) -> SettingsParser:
-    """Return the command's parser."""
+    """Return the parser of the command."""
     parser = SettingsParser.of(prog, __doc__)
     parser.add_argument('--resume', action='store_true', help='continue an interrupted run from OUTPUT/last.ckpt')
     parser.add_argument(

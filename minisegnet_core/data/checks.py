@@ -1,4 +1,4 @@
-"""Checks of a whole data set, before hours are spent on a training."""
+"""Check a whole data set before a training, so that faults do not stop it hours later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Export of labels to label tools, for correction by hand: CVAT's "Segmentation mask 1.1", and COCO.
+"""Export labels to label tools, for correction by hand: CVAT's "Segmentation mask 1.1", and COCO.
 
 CVAT's format is a folder ``SegmentationClass/`` of label images in the classes' colours, with ``labelmap.txt`` and
 ``ImageSets/Segmentation/default.txt``. Other tools read it as colour masks. ``cvat_segmentation_mask.zip`` packs it for

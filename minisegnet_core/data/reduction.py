@@ -1,9 +1,9 @@
-"""Reduction of label ids from the image's size to the label grid, and the class fractions that follow.
+"""Reduce label ids from the image's size to the label grid, and measure the class fractions on the grid.
 
-:func:`reduce_labels` is the only such function. A block becomes ball if at least a quarter of its valid pixels are
-ball, else line if at least a quarter are line, else the majority of its valid pixels; ignore if more than half of its
-pixels are ignore. Plain majority would erase lines: of random lines it keeps 0 % at 1.5 px width, 23 % at 2 px, 62 % at
-3 px.
+:func:`reduce_labels` is the only such function. A block becomes ignore if more than half of its pixels are ignore. Else
+it becomes ball if at least a quarter of its valid pixels are ball, or line if at least a quarter are line. Otherwise it
+becomes the class of the majority. A plain majority would erase lines: of random lines it keeps 0 % at 1.5 px width,
+23 % at 2 px, 62 % at 3 px.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def reduce_labels(labels: NDArray[np.uint8], classes: ClassSet = SOCCER, block: 
             ground truth is reduced from the original as well.
 
     Returns:
-        (ceil(H/block), ceil(W/block)) uint8 ids. A block that reaches past the image counts the pixels inside.
+        (ceil(H/block), ceil(W/block)) uint8 ids. A block that extends beyond the image counts only the pixels inside.
 
     Raises:
         DatasetError: an id is neither a class nor ignore.
@@ -63,8 +63,8 @@ def reduce_labels(labels: NDArray[np.uint8], classes: ClassSet = SOCCER, block: 
 
 def _block_sums(mask: NDArray[np.bool_], block: int) -> NDArray[np.int32]:
     """Count the True values in each block of a (rows * block, columns * block) mask; return (rows, columns)."""
-    # Summing over rows first, in the smallest type that holds a block, takes a fifth of the time of a sum over both
-    # axes at once. This runs for every training image.
+    # Summing over rows first, in the smallest type that holds a block, takes a fifth of the time of summing both axes
+    # at once. This runs for every training image.
     small = np.uint8 if block * block <= np.iinfo(np.uint8).max else np.uint32
     bands = np.add.reduce(mask.view(np.uint8).reshape(-1, block, mask.shape[1]), axis=1, dtype=small)
     sums = bands[:, ::block].copy()

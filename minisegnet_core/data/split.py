@@ -1,7 +1,7 @@
 """Splits by group, so that validation never sees a near neighbour of a training image.
 
-A group is one recording occasion: a match, a venue, a sequence. The split of a group depends on its name and a seed
-alone. It stays the same when other groups are added, at every resolution and in every run.
+A group is one recording occasion: a match, a venue, a sequence. The split of a group depends only on its name and
+a seed. It stays the same when other groups are added, at every resolution and in every run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from minisegnet_core.data.dataset import Dataset, Sample
 from minisegnet_core.errors import ConfigurationError, DatasetError, listed
 
 NEIGHBOUR_NS = 1_000_000_000
-"""Frames of one recording that are closer in time than this look alike; nanoseconds."""
+"""Nanoseconds. Frames of one recording that are closer in time than this look alike."""
 
 MAX_LEAKS = 3
 """Number of leaks that one message lists."""
@@ -35,7 +35,7 @@ def split_of(group: str, val_fraction: float, test_fraction: float = 0.0, seed: 
     """
     if not (0 <= val_fraction <= 1 and 0 <= test_fraction <= 1 and val_fraction + test_fraction <= 1):
         raise ConfigurationError(
-            f'validation fraction {val_fraction:g} and test fraction {test_fraction:g} must be 0..1, and so their sum'
+            f'validation fraction {val_fraction:g}, test fraction {test_fraction:g} and their sum must be 0..1'
         )
     # Python's own hash differs from run to run.
     digest = hashlib.sha256(f'{seed}/{group}'.encode()).digest()

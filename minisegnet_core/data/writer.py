@@ -1,4 +1,4 @@
-"""Writing of data sets: images and labels one by one, then the index."""
+"""Write data sets: images and labels one by one, then the index."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from minisegnet_core.imaging import write_image
 
 
 class DatasetWriter:
-    """Writes a data set. After an interruption it holds all images added before, provided :meth:`close` runs.
+    """Write a data set. After an interruption it holds all images added so far, provided that :meth:`close` runs.
 
     Args:
         output: folder of the data set; created if it does not exist.
@@ -99,7 +99,7 @@ class DatasetWriter:
 
         Args:
             image: (H, W, 3) uint8 RGB; None if both files exist already, written by a worker or an earlier run.
-            labels: (H, W) uint8 ids, or None as ``image``.
+            labels: (H, W) uint8 ids; None if ``image`` is None.
             split: one of ``train``, ``val``, ``test``.
             group: match, venue or sequence.
             balls: all balls in the image; None if they are unknown.
@@ -154,10 +154,10 @@ def write_sample(
     """Write the two files of a sample, the image last, so that a sample with an image is complete.
 
     Raises:
-        DatasetError: ``labels`` is not (H, W) of the (H, W, 3) image.
+        DatasetError: ``labels`` and ``image`` differ in height or width.
         OutputError: a file cannot be written.
     """
     if labels.shape != image.shape[:2]:
-        raise DatasetError(f'labels of {name!r} have the shape {labels.shape}, but its image {image.shape[:2]}')
+        raise DatasetError(f'labels of {name!r} have the shape {labels.shape}, but its image has {image.shape[:2]}')
     write_image(root / 'labels' / f'{name}.png', labels)
     write_image(root / 'images' / f'{name}.{extension}', image)

@@ -1,4 +1,4 @@
-"""Evaluation of a model: ``sources``, ``scoring``, ``statistics`` and ``report``, in this order.
+"""Evaluate a model in four steps: ``sources``, ``scoring``, ``statistics`` and ``report``.
 
-:func:`~minisegnet_core.evaluation.run.evaluate` does all of it. A ``plan`` lists the ``job`` of each source.
+:func:`~minisegnet_core.evaluation.run.evaluate` runs all of them. A ``plan`` lists the ``job`` of each source.
 """

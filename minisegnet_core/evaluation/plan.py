@@ -32,7 +32,7 @@ class Plan:
         source: description for the report.
         jobs: at least one.
         frames: expected number of frames.
-        names: file names for what is written of each job. Parts of one data set share the empty name.
+        names: file names for the outputs of each job. Parts of one data set share the empty name.
         problems: met while planning.
         failures: sources that cannot be evaluated, one sentence each.
     """

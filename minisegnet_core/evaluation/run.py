@@ -104,7 +104,7 @@ class EvaluationOptions:
         if self.workers < 1:
             raise ConfigurationError(f'workers is {self.workers}; it must be at least 1')
         if self.cluster and self.workers > 1:
-            raise ConfigurationError('workers are processes of this machine, a cluster has its own; give one of them')
+            raise ConfigurationError('workers and cluster exclude each other; give one of them')
 
 
 @dataclass(frozen=True)
@@ -215,10 +215,10 @@ def _check_comparison(config: SegmenterConfig, options: EvaluationOptions) -> No
     if not other:
         return
     theirs = classes_of_model(other).names if options.compares_model else read_classes(Path(other))
-    ours = classes_of_model(config.model).names
-    if theirs != ours:
+    own = classes_of_model(config.model).names
+    if theirs != own:
         raise ConfigurationError(
-            f'{other} has the classes {", ".join(theirs)}, the evaluated model has {", ".join(ours)}; compare models '
+            f'{other} has the classes {", ".join(theirs)}, the evaluated model has {", ".join(own)}; compare models '
             'with equal classes'
         )
 
@@ -230,7 +230,9 @@ def _is_evaluation(path: str) -> bool:
 def _with_outputs(plan: Plan, options: EvaluationOptions, folder: Path) -> list[Job]:
     """Return the plan's jobs with the files that each of them writes."""
     if (options.overlay or options.write_bag) and len(set(plan.names)) < len(plan.jobs):
-        raise ConfigurationError('an overlay or bag of a data set is written by one process; use 1 worker, no cluster')
+        raise ConfigurationError(
+            'an overlay or bag of a data set is written by one process; use 1 worker and no cluster'
+        )
     jobs = []
     for job, name in zip(plan.jobs, plan.names, strict=True):
         overlay = folder / 'overlays' / f'{name}.mp4' if name else folder / 'overlay.mp4'

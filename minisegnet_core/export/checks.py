@@ -55,8 +55,8 @@ def check_agreement(path: Path, model: MiniSegNet, record: ModelRecord, images: 
     agreement = agreeing / total
     if agreement < MINIMUM_AGREEMENT or worst > MAXIMUM_DIFFERENCE:
         raise ModelError(
-            f'the export agrees with PyTorch on {agreement:.4%} of the label pixels (at least {MINIMUM_AGREEMENT:.1%} '
-            f'is required), its probabilities differ by {worst:.1e} on average; it was not kept'
+            f'the export was not kept: it agrees with PyTorch on {agreement:.4%} of the label pixels (at least '
+            f'{MINIMUM_AGREEMENT:.1%} is required), and its probabilities differ by {worst:.1e} on average'
         )
     return agreement
 

@@ -81,9 +81,9 @@ def export_int8(
         agreement = compare(Segmenter(reference_path, precision='float32'), Segmenter(path), progress(validation))
         if not agreement.drop <= maximum_drop:  # true for NaN too, which proves nothing
             raise ModelError(
-                f'int8 loses {agreement.drop:.4f} of mean IoU ({agreement.reference_mean_iou:.4f} to '
-                f'{agreement.mean_iou:.4f} on {agreement.images} images), more than --max-drop {maximum_drop:g}; it '
-                'was not kept. Give more calibration images that resemble those of a match'
+                f'the int8 file was not kept: it loses {agreement.drop:.4f} of mean IoU '
+                f'({agreement.reference_mean_iou:.4f} to {agreement.mean_iou:.4f} on {agreement.images} images), more '
+                f'than --max-drop {maximum_drop:g}; give more calibration images that resemble a match'
             )
         _write(candidate, metadata, agreement, len(calibration), path)
         onnx.checker.check_model(str(path), full_check=True)
@@ -102,9 +102,9 @@ def quantize(network: onnx.ModelProto, images: Images, preprocessing: Preprocess
 
     These choices were measured; the documentation of inference has the figures. Activation ranges without outliers lose
     about half as much accuracy as ranges from extremes. Weights of seven bits lose less than weights of eight on CPUs
-    whose instructions saturate the sum of two products (AVX2). The first convolution stays in float32: a dark image
-    differs from black by few grey levels, and black is far from zero after normalisation, so errors of the weights
-    would outweigh the image.
+    whose instructions saturate the sum of two products (AVX2). The first convolution stays in float32. A dark image
+    differs from black by few grey levels, and black is far from zero after normalisation. Errors of the weights would
+    outweigh the image.
 
     Args:
         network: graph of :func:`~minisegnet_core.export.onnx.network_to_onnx`.

@@ -90,7 +90,7 @@ class Int8Job:
             scenes.
         calibration_images: number of these images.
         validation: data set on which float32 and int8 are compared. None uses the data set of ``calibration``, or
-            rendered scenes if that is none.
+            rendered scenes if ``calibration`` is not a data set.
         validation_images: number of these images. With 100 scenes, a single wall close to the camera changes the mean
             IoU by more than int8 may lose; the default of 500 averages such scenes out.
         maximum_drop: bound of the loss of mean IoU, on a scale of 0..1.

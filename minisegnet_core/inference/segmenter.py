@@ -267,7 +267,7 @@ class Segmenter:
         self, image: NDArray[np.uint8], order: Order, network_size: ImageSize
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         # The engine receives the camera's own memory. Only views with gaps are copied, and read-only arrays, which
-        # OpenVINO refuses.
+        # OpenVINO rejects.
         return self._engine.infer(np.require(image, requirements=('C', 'W')), order, network_size)
 
     def _checked(self, image: NDArray[np.uint8], order: str) -> tuple[ImageSize, ImageSize]:

@@ -143,7 +143,7 @@ def _messages(types: Any, header: Any, part: Path, compressed: bool) -> dict[str
     )
     messages[LABELS] = _image(types, header, labels, 'mono8')
     if annotations['balls']:
-        # Of several balls, the one that shows the most pixels, since a player would go for that one.
+        # Publish the ball with the largest visible area, since a player would approach it.
         best = max(annotations['balls'], key=lambda ball: ball['visible'] * ball['radius'] ** 2)
         point = types['geometry_msgs/msg/Point'](best['visible_x'], best['visible_y'], best['radius'])
         messages[BALL] = types['geometry_msgs/msg/PointStamped'](header=header, point=point)

@@ -1,10 +1,10 @@
 """Reuse of freed memory by the C library, for training on a CPU.
 
 Each step frees its activations and allocates the same sizes again. By default glibc maps every large block from the
-kernel and returns it when it is freed, so each step pays for the page faults and the zeroing of gigabytes. Measured on
-two cores of an AMD EPYC (AVX2), 640x480 scenes, batches of 16, 16 and 8, steps without loading (2026-11-23): with the
-settings below the speed of stage 1 rises from 8.4 to 10.2 images/s, of stage 2 from 3.4 to 4.4, of stage 3 from 0.84 to
-1.15; peak resident memory rises from 2.96 to 3.65 GB. Results are identical, bit for bit.
+kernel and returns it when it is freed, so each step pays for the page faults and the zeroing of gigabytes. With the
+settings below, the speed of stage 1 rises from 8.4 to 10.2 images/s, of stage 2 from 3.4 to 4.4, of stage 3 from 0.84
+to 1.15. Peak resident memory rises from 2.96 to 3.65 GB. Results are bit-identical. (Two cores of an AMD EPYC with
+AVX2, 640x480 scenes, batches of 16, 16 and 8, steps without loading, 2026-11-23.)
 
 Sources: mallopt(3), malloc_trim(3), and "Malloc Tunable Parameters" in the GNU C Library manual.
 """
@@ -41,9 +41,9 @@ def keep_freed_memory() -> bool:
 def give_freed_memory_back() -> None:
     """Return to the kernel the freed memory that :func:`keep_freed_memory` made this process keep.
 
-    Call it before other processes are forked. They share their parent's memory until one of them writes to it: free
-    pages would be copied as soon as the parent reuses them, and the old pages stay as long as the children live. It
-    costs the page faults of one step. Without glibc it does nothing.
+    Call it before other processes are forked. They share their parent's memory until one of them writes to it.
+    Free pages would be copied as soon as the parent reuses them, and the old pages would stay as long as the children
+    live. The call costs the page faults of one step. Without glibc it does nothing.
     """
     libc = _glibc()
     if libc is not None:

@@ -154,7 +154,7 @@ class TrainConfig:
     """Weights that the encoder starts from: `imagenet`, `none`, or a file (torchvision's ResNet18 or a checkpoint of
     minisegnet)."""
     width_mult: Annotated[float, Field(ge=WIDTH_MULT_RANGE[0], le=WIDTH_MULT_RANGE[1])] = 1.0
-    """Factor on the channels of all layers. ImageNet weights exist for 1, the paper's network, only. With init_from the
+    """Factor on the channels of all layers. ImageNet weights exist only for 1, the paper's network. With init_from the
     width of the checkpoint is used."""
     init_from: PathText | None = None
     """Checkpoint from which the whole network starts, for fine-tuning. Replaces encoder_weights."""
@@ -165,7 +165,7 @@ class TrainConfig:
     """Normalize with the batch-norm statistics of init_from and leave them unchanged. A few similar images would make
     the network worse on all others."""
     freeze_anyway: bool = False
-    """Freeze the encoder where a stage says so even if it starts from random weights."""
+    """Freeze the encoder in stages with `encoder: frozen` even if it starts from random weights."""
     stage1: StageConfig = StageConfig(epochs=30, resolution='half', encoder='frozen', lr=1e-3, base_lr=1e-4)
     """Epochs 0-29: half resolution, encoder frozen."""
     stage2: StageConfig = StageConfig(epochs=15, resolution='half', encoder='trained', lr=5e-4, base_lr=5e-5)

@@ -149,7 +149,7 @@ def _stages_with_epochs(config: TrainConfig, reporter: Reporter) -> dict[str, St
 
 
 def _check_batch_size(name: str, stage: StageConfig, available: int, processes: int, reporter: Reporter) -> None:
-    """Report batches that are smaller than set because there are few images; refuse parts of fewer than two.
+    """Report batches that are smaller than set because there are few images; reject parts of fewer than two.
 
     Batch norm needs two images in each part of a batch.
     """

@@ -37,7 +37,7 @@ Figures = dict[str, dict[str, Any]]
 
 
 class WeightAveraging:
-    """The weights of a network at its start, and their fraction in what is validated and saved.
+    """The weights of a network at its start, and their fraction in the weights that are validated and saved.
 
     Args:
         model: as the training starts from it, unless ``start`` is given.
@@ -159,7 +159,7 @@ def _figures(score: Score, classes: ClassSet) -> dict[str, Any]:
 
 
 def _read_before(path: Path) -> Figures:
-    """Return the figures from before, from the report of an interrupted training; empty if there is none."""
+    """Return the figures before training from the report of an interrupted training; empty without a report."""
     if not path.is_file():
         return {}
     report = read_json(path)

@@ -12,12 +12,15 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from minisegnet_core.classes import IGNORE
-from minisegnet_core.errors import TrainingError
+from minisegnet_core.errors import TrainingError, shortened
 from minisegnet_core.preprocessing import Preprocessing, normalize
 from minisegnet_core.training.data.loader import Batch
 from minisegnet_core.training.hardware import gather, summed
 from minisegnet_core.training.losses import SegmentationLoss
 from minisegnet_core.training.reporting import OnStep
+
+MAX_NAMES = 100
+"""Characters of the names of images in a message."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def train_one_epoch(
         loss, _ = train_step(learner, batch, rate)
         if not math.isfinite(loss):
             here = [image_name(index) for index in batch[2].tolist()]
-            names = ', '.join(name for names in gather(learner.fabric, here) for name in names)
+            names = shortened(', '.join(name for names in gather(learner.fabric, here) for name in names), MAX_NAMES)
             raise TrainingError(
                 f'the loss is {loss} at step {step}, learning rate {rate:.2g}, for the images {names}. Check these '
                 'images and their labels, reduce the learning rate (--stage1.lr), or use --precision float32'

@@ -1,8 +1,8 @@
 """The training loss: weighted cross-entropy, soft Dice and total variation, each a mean over the entries it counts.
 
 Every term is a sum over pixels, classes or neighbours, divided by a weight that depends on the ground truth alone. The
-weights of a whole optimizer batch are therefore known before its first part is computed, and the losses of parts that
-are computed in sequence, or by several processes, add up to the loss of the whole batch.
+weights of a whole optimizer batch are therefore known before its first part is computed. The losses of parts that are
+computed in sequence, or by several processes, add up to the loss of the whole batch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from minisegnet_core.classes import IGNORE, LINE, ClassSet
 from minisegnet_core.training.config import LossConfig
 
 ENET_CONSTANT = 1.02
-"""Bounds the weights of :func:`weights_from_fractions`: even a class with hardly a pixel weighs at most 50."""
+"""Bounds the weights of :func:`weights_from_fractions`: even a class with hardly any pixels weighs at most 50."""
 
 
 class SegmentationLoss(nn.Module):

@@ -32,8 +32,6 @@ from minisegnet_core.training.schedule import learning_rate
 from minisegnet_core.training.stage import Stage, enter_stage, make_learner, set_training_mode, training_batches
 from minisegnet_core.training.validation import Validation, validate
 
-__all__ = ['EpochRow', 'Reporter', 'Silence', 'TrainResult', 'train']
-
 
 @dataclass(frozen=True)
 class TrainResult:
@@ -76,7 +74,7 @@ def train(config: TrainConfig, *, resume: bool = False, reporter: Reporter | Non
 
 
 class _Trainer:
-    """A training in progress: the context, the files of the run, and who is told."""
+    """A training in progress: its context, the files of the run, and the reporter."""
 
     def __init__(self, config: TrainConfig, resume: bool, reporter: Reporter) -> None:
         self.config = config

@@ -30,7 +30,7 @@ def make_parser(prog: str) -> CommandParser:
     parser.add_argument('--topic', metavar='NAME', help='image topic of the bag (default: its only image topic)')
     parser.add_argument('--output', type=path, default=Path('demo'), metavar='DIR', help='folder to write')
     parser.add_argument(
-        '--rate', type=number(above=0), default=1.0, metavar='FACTOR', help='playback speed; 1 is as recorded'
+        '--rate', type=number(above=0), default=1.0, metavar='X', help='playback speed; 1 is as recorded'
     )
     group = parser.add_argument_group('model')
     group.add_argument(

@@ -6,7 +6,7 @@
 
 Reads ROS 1 bags, sqlite3 and mcap, raw and compressed images. Offline, which is the default and needs no ROS, every
 frame is segmented as fast as possible, and the result is always the same. With `--live` the bag is played at its own
-speed to the node over DDS, so that dropped frames and latency are those of the robot.
+speed to the node over DDS, so that dropped frames and latency correspond to the robot's.
 
 Ground truth comes from topics of the bag (those of `synthesize` are found automatically), from a folder of label images
 by stamp, or from annotated balls. Writes report.html (one page), report.json, report.csv, frames.jsonl and worst.png
@@ -35,7 +35,7 @@ from minisegnet_core.evaluation.sources.bags import AUTO, BagSelection
 
 
 def make_parser(prog: str) -> CommandParser:
-    """Return the command's parser."""
+    """Return the parser of the command."""
     parser = CommandParser.of(prog, __doc__)
     parser.add_argument('bags', nargs='+', type=path, metavar='BAG', help='ROS bag: .bag, .db3, .mcap or a folder')
     parser.add_argument(
@@ -60,9 +60,7 @@ def make_parser(prog: str) -> CommandParser:
     )
     live = parser.add_argument_group('live replay')
     live.add_argument('--live', action='store_true', help='play the bag to the node over DDS, in a domain of its own')
-    live.add_argument(
-        '--rate', type=number(above=0), default=1.0, metavar='X', help='playback speed (default: 1, as recorded)'
-    )
+    live.add_argument('--rate', type=number(above=0), default=1.0, metavar='X', help='playback speed; 1 is as recorded')
     live.add_argument(
         '--check-live', action='store_true', help='also evaluate offline, and count the frames where the two differ'
     )

@@ -89,7 +89,7 @@ class Step(_Model):
         name: the step and the folder of its run.
         about: one sentence for ``--list``.
         dataset: the folder of its data set. Steps of the same data set extend it.
-        data: what is added to the data set, in order.
+        data: entries that are added to the data set, in order.
         start: weights from which the whole network starts, ``STEP/FILE``.
         encoder: weights from which the encoder alone starts, ``STEP/FILE``.
         keep: fraction of the start weights in the weights that are validated and saved.

@@ -37,6 +37,8 @@ from recipe import (
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = Path(__file__).with_name('recipe.yaml')
 EXIT_INTERRUPTED = 130
+INTERRUPT_SECONDS = 20
+PHOTO_FOLDERS = ('backgrounds', 'textures', 'boxed', 'photos')
 
 
 class CommandError(Exception):
@@ -138,7 +140,7 @@ class Runner:
                 )
 
     def _line(self, job: Job, command: Sequence[str]) -> str:
-        """Return what is recorded of a command: the command, for a training with a digest of its settings."""
+        """Return the record of a command: the command itself, and for a training a digest of its settings."""
         text = shlex.join(command)
         if command[0] != 'train' or job.step is None:
             return text
@@ -156,11 +158,20 @@ class Runner:
                 command = [*command, '--resume']
         elif command[0] == 'export':
             Path(command[command.index('--output') + 1]).parent.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run([str(self.program), *command], cwd=ROOT, check=False)
-        if done.returncode == EXIT_INTERRUPTED:
+        process = subprocess.Popen([str(self.program), *command], cwd=ROOT)
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:  # the terminal interrupts the command too, which then saves what is finished
+            try:
+                process.wait(INTERRUPT_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.terminate()
+                process.wait()
+            raise
+        if code == EXIT_INTERRUPTED:
             raise KeyboardInterrupt
-        if done.returncode:
-            raise CommandError(job.name, command, done.returncode)
+        if code:
+            raise CommandError(job.name, command, code)
 
 
 def as_text(command: Sequence[str]) -> str:
@@ -198,7 +209,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         '--photos', type=Path, metavar='DIR', help='folder with the folders of photos for which docs/photos has masks'
     )
     options = parser.parse_args(argv)
-    for name in ('backgrounds', 'textures', 'boxed', 'photos'):
+    for name in PHOTO_FOLDERS:
         folder = getattr(options, name)
         if folder is not None and not folder.is_dir() and not options.dry_run:
             parser.error(f'--{name} {folder} is not a folder')
@@ -210,36 +221,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv)
     try:
         recipe = load_recipe(RECIPE)
-        if options.smoke:
-            recipe = reduced(recipe)
-        temporary = options.smoke and options.runs is None and not (options.dry_run or options.list)
-        runs = Path(tempfile.mkdtemp(prefix='minisegnet_recipe_')) if temporary else options.runs or ROOT / 'runs'
-        folders = Folders(
-            runs=runs.absolute(),
-            masks=ROOT / recipe.masks,
-            exported=runs.absolute() if options.smoke else ROOT,
-            **{
-                name: folder.absolute() if folder else None
-                for name in ('backgrounds', 'textures', 'boxed', 'photos')
-                for folder in [getattr(options, name)]
-            },
-        )
-        jobs = selected(jobs_of(recipe, folders), options.first, options.last)
-        if options.list:
-            print('\n'.join(f'{job.name:12}{job.about}' for job in jobs))
-        elif options.dry_run:
-            print('\n'.join(as_text(command) for job in jobs for command in job.commands))
+        recipe = reduced(recipe) if options.smoke else recipe
+        if options.smoke and options.runs is None and not (options.dry_run or options.list):
+            options.runs = Path(tempfile.mkdtemp(prefix='minisegnet_recipe_'))
+            _run(recipe, options)
+            shutil.rmtree(options.runs)  # kept if a step failed
         else:
-            _run_all(Runner(recipe, folders), jobs)
-            if temporary:
-                shutil.rmtree(runs)
+            _run(recipe, options)
     except (RecipeError, CommandError) as error:
         print(f'run.py: {error}', file=sys.stderr)
         return 2 if isinstance(error, RecipeError) else 1
     except KeyboardInterrupt:
-        print('run.py: stopped; the same call continues here', file=sys.stderr)
+        again = f' with --runs {options.runs}' if options.runs else ''
+        print(f'run.py: stopped; the same call{again} continues here', file=sys.stderr)
         return EXIT_INTERRUPTED
     return 0
+
+
+def _run(recipe: Recipe, options: argparse.Namespace) -> None:
+    """List, print or run the selected jobs."""
+    runs = (options.runs or ROOT / 'runs').absolute()
+    given = {name: getattr(options, name) for name in PHOTO_FOLDERS}
+    folders = Folders(
+        runs=runs,
+        masks=ROOT / recipe.masks,
+        exported=runs if options.smoke else ROOT,
+        **{name: folder.absolute() if folder else None for name, folder in given.items()},
+    )
+    jobs = selected(jobs_of(recipe, folders), options.first, options.last)
+    if options.list:
+        print('\n'.join(f'{job.name:12}{job.about}' for job in jobs))
+    elif options.dry_run:
+        print('\n'.join(as_text(command) for job in jobs for command in job.commands))
+    else:
+        _run_all(Runner(recipe, folders), jobs)
 
 
 def _run_all(runner: Runner, jobs: Sequence[Job]) -> None:

@@ -61,10 +61,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, image):
 def with_orientation(path, image, orientation):
     """Write a JPEG whose EXIF data asks viewers to rotate or mirror it."""
     pillow = pytest.importorskip('PIL.Image', reason='Pillow writes EXIF data here')
-    picture = pillow.fromarray(image)
-    exif = picture.getexif()
+    photo = pillow.fromarray(image)
+    exif = photo.getexif()
     exif[0x0112] = orientation
-    picture.save(path, quality=95, exif=exif)
+    photo.save(path, quality=95, exif=exif)
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_a_part_of_the_steps_can_be_chosen():
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (('--from', 'nineth'), '--from nineth is not a step; the steps are: encoder, staged'),
+        (('--from', 'part9'), '--from part9 is not a step; the steps are: encoder, staged'),
         (('--from', 'tenth', '--to', 'ninth'), '--to ninth comes before --from tenth'),
         (('--photos', '/does/not/exist'), '--photos /does/not/exist is not a folder'),
     ],
@@ -120,7 +120,7 @@ def test_a_step_without_its_start_weights_names_the_step_to_run_first(tmp_path):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (lambda recipe: recipe['steps'][3].update(start='nobody/best.safetensors'), 'no earlier step makes nobody'),
+        (lambda recipe: recipe['steps'][3].update(start='missing/best.safetensors'), 'no earlier step makes missing'),
         (lambda recipe: recipe['steps'][3].update(begin='photos'), 'steps.3.begin'),
         (lambda recipe: recipe['steps'][0]['data'][0]['scenes'].update(view='moon'), 'moon is not one of the views'),
         (lambda recipe: recipe['steps'][0]['data'].append({}), 'expected exactly one of scenes'),

@@ -99,7 +99,7 @@ def launched(monkeypatch, tmp_path, tmp_path_factory):
         executable.write_text(f'#!/bin/sh\necho "{name} {profile} $*" >> {calls}\n')
         executable.chmod(0o755)
     monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path), prepend=':')
-    # One folder for all tests, because launch goes on writing where the first test let it write.
+    # One folder for all tests, because launch keeps the log folder of the first test.
     log = tmp_path_factory.getbasetemp() / 'launch_log'
     monkeypatch.setenv('ROS_LOG_DIR', str(log))
 

@@ -39,11 +39,11 @@ def test_broken_messages_between_good_ones_are_counted(start, wait):
 
 @pytest.fixture
 def texts(wait):
-    """A listener with its node, a publisher, and subscriptions on demand; `heard` holds what was received."""
+    """A listener with its node, a publisher, and subscriptions on demand; `received` holds what was received."""
     node = rclpy.create_node('texts')
     publisher = node.create_publisher(String, 'text', RELIABLE)
     listener = Listener(node)
-    heard: list[tuple[str, str]] = []
+    received: list[tuple[str, str]] = []
 
     def subscribe(name: str):
         subscription = node.create_subscription(
@@ -56,11 +56,11 @@ def texts(wait):
             while (taken := take_message(one)) is not None:
                 if taken[0].data == 'fail':
                     raise ValueError('as requested')
-                heard.append((name, taken[0].data))
+                received.append((name, taken[0].data))
 
         return subscription, receive
 
-    yield SimpleNamespace(node=node, publisher=publisher, listener=listener, heard=heard, subscribe=subscribe)
+    yield SimpleNamespace(node=node, publisher=publisher, listener=listener, received=received, subscribe=subscribe)
     listener.close()
     node.destroy_node()
 
@@ -69,21 +69,21 @@ def test_messages_are_received_without_an_executor(texts, wait):
     texts.listener.listen(dict([texts.subscribe('a')]))
     for text in ('one', 'fail', 'two'):
         texts.publisher.publish(String(data=text))
-    wait(lambda: texts.heard == [('a', 'one'), ('a', 'two')])
+    wait(lambda: texts.received == [('a', 'one'), ('a', 'two')])
 
 
 def test_subscriptions_can_be_replaced_while_the_old_one_is_destroyed(texts, wait):
     old, receive = texts.subscribe('old')
     texts.listener.listen({old: receive})
     texts.publisher.publish(String(data='one'))
-    wait(lambda: texts.heard == [('old', 'one')])
+    wait(lambda: texts.received == [('old', 'one')])
     for count in range(3):
         new, receive = texts.subscribe(f'new {count}')
         texts.listener.listen({new: receive})
         texts.node.destroy_subscription(old)
         wait(lambda: texts.publisher.get_subscription_count() == 1, what='the old one to disappear')
         texts.publisher.publish(String(data='more'))
-        wait(lambda count=count: (f'new {count}', 'more') in texts.heard)
+        wait(lambda count=count: (f'new {count}', 'more') in texts.received)
         old = new
 
 
@@ -93,7 +93,7 @@ def test_a_subscription_that_was_destroyed_before_is_left_out(texts, wait):
     texts.node.destroy_subscription(gone)
     texts.listener.listen({gone: unused, there: receive})
     texts.publisher.publish(String(data='one'))
-    wait(lambda: texts.heard == [('there', 'one')])
+    wait(lambda: texts.received == [('there', 'one')])
 
 
 def test_an_executor_takes_no_message(texts, wait):
@@ -105,7 +105,7 @@ def test_an_executor_takes_no_message(texts, wait):
         executor.spin_once(0.01)
     executor.shutdown()
     texts.listener.listen({subscription: receive})
-    wait(lambda: texts.heard == [('a', 'one')])
+    wait(lambda: texts.received == [('a', 'one')])
 
 
 def test_close_ends_the_thread(texts):

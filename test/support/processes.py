@@ -16,7 +16,8 @@ import torch
 from minisegnet_core.commands.train import main
 from minisegnet_core.training import allocator, hardware
 from minisegnet_core.training.config import TrainConfig
-from minisegnet_core.training.trainer import Silence, train
+from minisegnet_core.training.reporting import Silence
+from minisegnet_core.training.trainer import train
 
 BLOCK = 64 * 2**20
 

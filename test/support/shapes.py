@@ -19,6 +19,9 @@ from minisegnet_core.training.config import StageConfig, TrainConfig
 
 WIDTH, HEIGHT = 128, 96
 
+BALL = BallTruth(10.5, 20.25, 4.125, 0.75, 10.0, 19.5)
+"""The ball of the small data set of test/core/data."""
+
 
 def draw_sample(seed: int, width: int = WIDTH, height: int = HEIGHT):
     """Return (image, labels, ball) with a green field below a grey wall, a white line and an orange ball."""

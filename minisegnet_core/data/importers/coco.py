@@ -147,7 +147,7 @@ class Coco:
         shape = image.shape[0], image.shape[1]
         if size is not None and size != shape[::-1]:  # polygons would be painted at the wrong place
             raise DatasetError(
-                f'{path} is {shape[1]}x{shape[0]}, but {self.path} says {size[0]}x{size[1]}; give the folder of the '
+                f'{path} is {shape[1]}x{shape[0]}, but {self.path} states {size[0]}x{size[1]}; give the folder of the '
                 'images on which the segmentations were drawn by --images'
             )
         labels = np.full(shape, self._rest, np.uint8)

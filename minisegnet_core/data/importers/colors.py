@@ -126,7 +126,7 @@ def parse_colors(texts: Sequence[str]) -> dict[Color, str]:
     A class may have several colours.
 
     Raises:
-        ConfigurationError: a text has none of these forms, or two classes share a colour.
+        ConfigurationError: a text has none of these forms, or two classes have the same colour.
     """
     colors: dict[Color, str] = {}
     for text in texts:
@@ -157,7 +157,7 @@ def read_labelmap(path: Path) -> dict[Color, str]:
     """Return the colours of a label tool's ``labelmap.txt``, which has a line ``name:r,g,b:parts:actions`` per class.
 
     Raises:
-        DatasetError: the file cannot be read, a line is wrong, or two classes share a colour.
+        DatasetError: the file cannot be read, a line is wrong, or two classes have the same colour.
     """
     colors: dict[Color, str] = {}
     for number, line in enumerate(read_text(path, DatasetError, lenient=True).splitlines(), 1):
@@ -177,14 +177,16 @@ def colors_beside(root: Path, classes: ClassSet) -> dict[Color, str]:
 
     Raises:
         DatasetError: the file cannot be used.
-        ConfigurationError: two classes share a colour.
+        ConfigurationError: two classes have the same colour.
     """
     for folder in (root, root.parent):
         if (folder / LABELMAP).is_file():
             return read_labelmap(folder / LABELMAP)
     colors = {c.color: c.name for c in classes}
     if len(colors) < len(classes):
-        raise ConfigurationError('two classes have the same colour, which label images cannot tell apart; use --colors')
+        raise ConfigurationError(
+            'two classes have the same colour, so label images cannot distinguish them; use --colors'
+        )
     return colors
 
 

@@ -29,13 +29,13 @@ SIMILAR = 'frames that look like the one before'
 
 @dataclass(frozen=True)
 class FrameSelection:
-    """Which frames of a source are taken.
+    """Which frames of a source are imported.
 
     Attributes:
         every: take every n-th frame.
         fps: maximum number of frames per second, by their stamps; 0 for no limit.
         min_change: minimum mean absolute difference, in grey levels of 255, between the thumbnails of a frame and of
-            the last one taken; 0 takes all frames.
+            the last imported frame; 0 imports all frames.
         group_seconds: length of a group in seconds. One second is left out between groups, so that near neighbours
             never are in different splits. 0 makes the source one group.
 
@@ -65,7 +65,7 @@ class LabelledFrames:
         name: name of the source, which begins the names of its images and names its group.
         label: the model.
         classes: classes of the model.
-        selection: which frames are taken.
+        selection: which frames are imported.
     """
 
     def __init__(

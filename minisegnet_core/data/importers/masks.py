@@ -156,8 +156,8 @@ class MaskFolders:
             return
         own_ids = ' '.join(f'{name}={label}' for label, name in enumerate(self.classes.names))
         raise DatasetError(
-            f'{path} holds ids instead of colours, and these mean no class: {listed(ids, 24)}; name each in --colors '
-            f"(ignore=ID leaves one out); minisegnet's own ids are --colors {own_ids} ignore=255"
+            f'{path} holds ids instead of colours, and --colors does not name {listed(ids, 24)}; name each (ignore=ID '
+            f"leaves one out). minisegnet's own ids are --colors {own_ids} ignore=255"
         )
 
 
@@ -177,7 +177,7 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     if mask.dtype != np.uint8:
         raise DatasetError(f'label image {path} has {8 * mask.dtype.itemsize} bits per sample; save it with 8')
     if mask.shape[:2] != shape:
-        raise DatasetError(f'{path} is {mask.shape[1]}x{mask.shape[0]}, its image {shape[1]}x{shape[0]}')
+        raise DatasetError(f'{path} is {mask.shape[1]}x{mask.shape[0]}, but its image is {shape[1]}x{shape[0]}')
     code = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}[1 if mask.ndim == 2 else mask.shape[2]]
     return np.asarray(cv2.cvtColor(mask, code), np.uint8)
 

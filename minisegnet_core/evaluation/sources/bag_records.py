@@ -211,7 +211,7 @@ class SqliteRecords:
         read = 0
         connection = sqlite3.connect(f'file:{self._path}?mode=ro&immutable=1', uri=True)
         try:
-            # Without this, SQLite refuses a file that is shorter than its header says.
+            # Without this, SQLite rejects a file that is shorter than its header states.
             connection.execute('PRAGMA writable_schema=ON')
             topics = {i: (name, kind) for i, name, kind in connection.execute('SELECT id, name, type FROM topics')}
             definitions = self._definitions(connection)

@@ -205,7 +205,7 @@ class BagSource:
             self._check_stamp(message.stamp, previous, seen)
             previous = message.stamp
             try:
-                # Inference engines refuse read-only memory, which a message's buffer is.
+                # Inference engines reject read-only memory such as a message's buffer.
                 image = np.require(message.decode().rgb(), requirements='W')
             except ImageError as error:
                 self.problems.add('undecodable', f'image cannot be decoded, skipped: {error}', name)

@@ -64,7 +64,7 @@ class GroundTruthMatcher:
     """Look up the ground truth of each frame, and count what does not match.
 
     Args:
-        labels, balls: origin of the ground truth; None if there is none of this kind.
+        labels, balls: origin of the ground truth; None without ground truth of this kind.
         classes: classes of the label ids.
         problems: receives every problem.
     """

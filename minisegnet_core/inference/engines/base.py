@@ -92,7 +92,7 @@ def parse_device(text: str) -> Device:
 
 
 def unknown_choice(kind: str, text: str, known: tuple[str, ...]) -> ConfigurationError:
-    """Return the error for a word that is none of the known ones; it suggests the nearest."""
+    """Return the error for an unknown word; it suggests the nearest known one."""
     hint = suggestion(text, known) or f'; choose from {", ".join(known)}'
     return ConfigurationError(f'{kind} {shortened(repr(text))} is unknown{hint}')
 

@@ -1,4 +1,4 @@
-"""Objects close to the lens: parts of the camera's own robot, and things that somebody holds into the image.
+"""Objects close to the lens: parts of the camera's own robot, and objects that people hold into the image.
 
 Robots see their own feet, arms and shells, and handlers hold phones and remote controls in front of cameras. Bright
 screens, fingertips and knobs are round, white and appear as large as a ball; they are background.

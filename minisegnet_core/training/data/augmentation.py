@@ -53,8 +53,9 @@ class RandomView(v2.Transform):  # type: ignore[misc]
 
     The output has the size of the input, or that of ``crop``. Pixels from outside get the image's mean colour and the
     label ignore. Where the magnified image is larger than the output, the translation covers the whole surplus, which
-    makes a random crop. With the probability ``foreground`` the view shows a pixel of a class drawn among those in the
-    image except the first (Isensee et al., "nnU-Net", Nature Methods 2021, methods: oversampling of foreground).
+    makes a random crop. With the probability ``foreground`` the view shows a pixel of a class that is drawn at random
+    from the image's classes except the first (Isensee et al., "nnU-Net", Nature Methods 2021, methods: oversampling of
+    foreground).
     """
 
     def __init__(self, config: AugmentConfig) -> None:
@@ -134,7 +135,7 @@ def _shift_to_foreground(
     reach: NDArray[np.float64],
     otherwise: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return the translation that brings a pixel of a random class into view.
+    """Return the translation that moves a pixel of a random class into view.
 
     Args:
         mask: (H, W) uint8 ids.

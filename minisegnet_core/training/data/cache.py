@@ -69,7 +69,7 @@ def open_cache(
         folder: of the cache; see :func:`cache_folder`.
         limit_gb: maximum size of ``folder`` in 10^9 bytes; 0: cache nothing.
         progress: wraps the samples that are decoded.
-        message: receives what is cached where, and why samples are not cached.
+        message: receives notes on where samples are cached, and why some are not.
 
     Raises:
         ImageError, DatasetError: a source cannot be read, or labels and image differ in size.

@@ -100,7 +100,7 @@ class BallPaste:
         return np.asarray((labels != 0) & (labels != self.ball) & (labels != IGNORE))
 
     def _level(self, image: Pixels, labels: Pixels) -> float:
-        """Return the mean grey of the ground, 0 where there is none."""
+        """Return the mean grey of the ground, 0 without ground."""
         small = cv2.resize(image, (80, 60), interpolation=cv2.INTER_AREA)
         ground = self._ground(cv2.resize(labels, (80, 60), interpolation=cv2.INTER_NEAREST))
         return float(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)[ground].mean()) if ground.any() else 0.0

@@ -45,7 +45,7 @@ class SampleReader:
 
     Args:
         resolution: of the images. Labels are always read at full size.
-        folder: of the cache; None: there is none.
+        folder: of the cache; None without a cache.
         places: its valid entries: (kind, name of the sample) to place. Kinds are ``half``, ``full`` and ``labels``.
     """
 

@@ -1,4 +1,4 @@
-"""Commands as people type them: help that teaches, exit codes, one sentence for what is wrong."""
+"""Commands as users type them: help texts, exit codes, and one-sentence errors."""
 
 import json
 import subprocess
@@ -60,7 +60,7 @@ def test_a_missing_package_is_named_with_the_way_to_get_it(capsys):
 
     assert training([], 'train') == 2
     assert 'pip install "minisegnet_ros[train]"' in capsys.readouterr().err
-    with pytest.raises(ModuleNotFoundError):  # a bug of ours is not dressed up as the user's
+    with pytest.raises(ModuleNotFoundError):  # a bug of minisegnet is not reported as a user error
         mistaken([], 'train')
 
 
@@ -124,9 +124,9 @@ def test_a_command_that_cannot_be_imported_fails_in_one_line(two_commands, capsy
 
 def test_the_program_runs_as_a_module():
     command = [sys.executable, '-m', 'minisegnet_core.cli', 'predikt']
-    told = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert told.returncode == 2
-    assert 'did you mean predict' in told.stderr
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert 'did you mean predict' in result.stderr
 
 
 def test_evaluate_predict_and_thresholds(shapes_dataset, tmp_path, capsys):
@@ -179,6 +179,6 @@ def test_predict_tells_where_it_runs_instead(shapes_dataset, tmp_path, monkeypat
     model = ['--model', str(exported()[1]), '--engine', 'openvino', '--device', 'gpu']
     image = str(shapes_dataset / 'images' / '000.jpg')
     assert predict([image, *model, '--output', str(tmp_path / 'p')], 'predict') == 0
-    told = capsys.readouterr()
-    assert 'note: OpenVINO finds no GPU here, only CPU; it runs on the CPU' in told.err
-    assert ' on CPU, model ' in told.out
+    result = capsys.readouterr()
+    assert 'note: OpenVINO finds no GPU here, only CPU; it runs on the CPU' in result.err
+    assert ' on CPU, model ' in result.out

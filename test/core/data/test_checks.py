@@ -78,7 +78,7 @@ def damage_no_label(root):
 
 def damage_size(root):
     cv2.imwrite(str(root / 'labels/n1.png'), np.zeros((10, 12), np.uint8))
-    return r'n1\.png is 12x10, its image 48x40'
+    return r'n1\.png is 12x10, but its image is 48x40'
 
 
 def damage_ids(root):

@@ -7,23 +7,9 @@ import numpy as np
 import pytest
 import yaml
 
-from minisegnet_core.ball import BallTruth
 from minisegnet_core.data.dataset import open_dataset, read_classes
-from minisegnet_core.data.writer import DatasetWriter
 from minisegnet_core.errors import DatasetError
-
-BALL = BallTruth(10.5, 20.25, 4.125, 0.75, 10.0, 19.5)
-
-
-@pytest.fixture
-def root(tmp_path):
-    image = np.arange(30 * 41 * 3, dtype=np.uint32).reshape(30, 41, 3).astype(np.uint8)
-    labels = np.full((30, 41), 3, np.uint8)
-    labels[3:9, 4:20] = 1
-    with DatasetWriter(tmp_path) as writer:
-        writer.add('a', image, labels, split='train', group='hall', balls=[BALL], stamp=7, extension='png')
-        writer.add('b', image[::-1], labels, split='val', extension='png')
-    return tmp_path
+from support.shapes import BALL
 
 
 def rewrite(root, **changes):
@@ -98,7 +84,7 @@ def test_an_empty_split_is_named(root):
 @pytest.mark.parametrize(
     ('labels', 'message'),
     [
-        (np.zeros((10, 10), np.uint8), '10x10, its image 41x30'),
+        (np.zeros((10, 10), np.uint8), '10x10, but its image is 41x30'),
         (np.zeros((30, 41, 3), np.uint8), 'one channel of 8-bit class ids'),
         (np.zeros((30, 41), np.uint16), 'one channel of 8-bit class ids'),
         (None, 'No such file or directory; it must be a label file'),

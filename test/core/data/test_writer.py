@@ -5,24 +5,11 @@ import errno
 import numpy as np
 import pytest
 
-from minisegnet_core.ball import BallTruth
 from minisegnet_core.classes import ClassSet, SegmentationClass
 from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.data.writer import DatasetWriter
 from minisegnet_core.errors import DatasetError, OutputError
-
-BALL = BallTruth(10.5, 20.25, 4.125, 0.75, 10.0, 19.5)
-
-
-@pytest.fixture
-def root(tmp_path):
-    image = np.arange(30 * 41 * 3, dtype=np.uint32).reshape(30, 41, 3).astype(np.uint8)
-    labels = np.full((30, 41), 3, np.uint8)
-    labels[3:9, 4:20] = 1
-    with DatasetWriter(tmp_path) as writer:
-        writer.add('a', image, labels, split='train', group='hall', balls=[BALL], stamp=7, extension='png')
-        writer.add('b', image[::-1], labels, split='val', extension='png')
-    return tmp_path
+from support.shapes import BALL
 
 
 def test_appending_keeps_the_existing_images(root):
@@ -65,7 +52,7 @@ def test_absent_classes_are_written(tmp_path):
 
 
 def test_labels_of_another_size_than_the_image_are_rejected(tmp_path):
-    with pytest.raises(DatasetError, match=r"labels of 'a' have the shape \(8, 9\), but its image \(8, 8\)"):
+    with pytest.raises(DatasetError, match=r"labels of 'a' have the shape \(8, 9\), but its image has \(8, 8\)"):
         DatasetWriter(tmp_path).add('a', np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9), np.uint8), split='val')
 
 

@@ -89,7 +89,7 @@ def test_views_that_are_not_contiguous_are_accepted(files):
 
 @pytest.mark.parametrize('engine', ENGINES)
 def test_read_only_images_are_accepted(files, engine):
-    """NumPy makes such arrays from the bytes of a message; OpenVINO itself refuses their memory."""
+    """NumPy makes such arrays from the bytes of a message; OpenVINO itself rejects their memory."""
     pytest.importorskip(engine)
     image = random_image(128, 96)
     read_only = np.frombuffer(image.tobytes(), np.uint8).reshape(image.shape)

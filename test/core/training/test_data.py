@@ -13,7 +13,8 @@ from minisegnet_core.data.writer import DatasetWriter
 from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.training.config import StageConfig
 from minisegnet_core.training.losses import weights_from_fractions
-from minisegnet_core.training.trainer import Silence, train
+from minisegnet_core.training.reporting import Silence
+from minisegnet_core.training.trainer import train
 from support.shapes import draw_sample, tiny_training
 
 

@@ -20,7 +20,8 @@ from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.model import MiniSegNet
 from minisegnet_core.training.config import StageConfig, TrainConfig
 from minisegnet_core.training.fine_tuning import WeightAveraging, format_report
-from minisegnet_core.training.trainer import Silence, train
+from minisegnet_core.training.reporting import Silence
+from minisegnet_core.training.trainer import train
 from support.shapes import tiny_training, write_shapes
 
 

@@ -15,8 +15,9 @@ from minisegnet_core.training.config import StageConfig, TrainConfig
 from minisegnet_core.training.context import make_context
 from minisegnet_core.training.hardware import make_fabric
 from minisegnet_core.training.lr_range import RangeTest, run_range_test, smoothed
+from minisegnet_core.training.reporting import Silence
 from minisegnet_core.training.stage import enter_stage
-from minisegnet_core.training.trainer import Silence, train
+from minisegnet_core.training.trainer import train
 
 
 def config_for(data, output='unused', **changes) -> TrainConfig:

@@ -19,8 +19,9 @@ from minisegnet_core.training.context import TrainingContext, make_context
 from minisegnet_core.training.data.loader import training_loader
 from minisegnet_core.training.hardware import make_fabric
 from minisegnet_core.training.loop import train_step
+from minisegnet_core.training.reporting import Silence
 from minisegnet_core.training.stage import enter_stage, make_learner, open_stage_data, training_batches
-from minisegnet_core.training.trainer import Silence, train
+from minisegnet_core.training.trainer import train
 from minisegnet_core.training.validation import validate
 from support.shapes import tiny_training
 

@@ -19,7 +19,8 @@ from minisegnet_core.checkpoint import load_checkpoint, read_training_state
 from minisegnet_core.errors import ConfigurationError, DatasetError, ModelError, OutputError
 from minisegnet_core.settings import plain_values
 from minisegnet_core.training.config import StageConfig, TrainConfig
-from minisegnet_core.training.trainer import Silence, train
+from minisegnet_core.training.reporting import Silence
+from minisegnet_core.training.trainer import train
 from support.processes import KillInStep, in_child, killed_before, start_child, train_by_command
 from support.shapes import tiny_training
 

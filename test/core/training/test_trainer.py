@@ -23,8 +23,9 @@ from minisegnet_core.settings import load_settings, plain_values
 from minisegnet_core.training.config import LossConfig, StageConfig, TrainConfig
 from minisegnet_core.training.context import repeated
 from minisegnet_core.training.losses import weights_from_fractions
+from minisegnet_core.training.reporting import Silence
 from minisegnet_core.training.schedule import learning_rate
-from minisegnet_core.training.trainer import Silence, train
+from minisegnet_core.training.trainer import train
 from support.shapes import tiny_training
 
 

@@ -120,7 +120,7 @@ def test_a_source_without_one_json_file_is_rejected(tmp_path):
 def test_images_of_another_size_than_in_the_file_are_rejected(tmp_path):
     listed = {'images': [{'id': 7, 'file_name': 'a.jpg', 'width': 80, 'height': 60}]}
     source = Coco(write_coco(tmp_path, [box(1, 0, 0, 5, 5)], listed), SOCCER)
-    with pytest.raises(DatasetError, match=r'images/a\.jpg is 40x30, but .*annotations\.json says 80x60'):
+    with pytest.raises(DatasetError, match=r'images/a\.jpg is 40x30, but .*annotations\.json states 80x60'):
         next(iter(source)).read()
     unsized = {'images': [{'id': 7, 'file_name': 'a.jpg'}]}
     assert next(iter(Coco(write_coco(tmp_path, [box(1, 0, 0, 5, 5)], unsized), SOCCER))).read().labels[2, 2] == 3

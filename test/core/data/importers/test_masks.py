@@ -65,7 +65,7 @@ def test_wrong_masks_are_named(tmp_path):
     write_pairs(tmp_path, ['a'])
     source = MaskFolders(tmp_path, COLORS, SOCCER)
     cv2.imwrite(str(tmp_path / 'labels/a.png'), np.zeros((5, 5), np.uint8))
-    with pytest.raises(DatasetError, match=r'a\.png is 5x5, its image 32x24'):
+    with pytest.raises(DatasetError, match=r'a\.png is 5x5, but its image is 32x24'):
         next(iter(source)).read()
     cv2.imwrite(str(tmp_path / 'labels/a.png'), np.zeros((24, 32), np.uint16))
     with pytest.raises(DatasetError, match='16 bits'):
@@ -160,7 +160,7 @@ def test_ids_without_a_colour_are_rejected(tmp_path, mapped, brightest):
     cv2.imwrite(str(tmp_path / 'masks/a.png'), labels)
     with pytest.raises(
         DatasetError,
-        match=r'a\.png holds ids instead of colours, and these mean no class: 3, 4, 6; name each in --colors',
+        match=r'a\.png holds ids instead of colours, and --colors does not name 3, 4, 6; name each',
     ):
         next(iter(MaskFolders(tmp_path, ColorMap(mapped), SOCCER))).read()
 

@@ -216,7 +216,7 @@ def test_a_full_disk_is_reported_and_samples_are_decoded(samples, tmp_path, watc
         write(*arguments)
 
     monkeypatch.setattr(cache, '_write_at', full_after_two)
-    monkeypatch.setattr(cache.os, 'cpu_count', lambda: 1)
+    monkeypatch.setattr('minisegnet_core.parallel.available_cores', lambda: 1)  # one thread, so that the order is known
     reader = watch.open(samples, 'full', tmp_path / 'cache')
     assert any('is full' in text for text in watch.messages)
     assert reader.cached == 1
