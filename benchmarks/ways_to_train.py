@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from minisegnet_core.classes import IGNORE
 from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.model import MiniSegNet
-from minisegnet_core.training.config import StageConfig, TrainConfig
+from minisegnet_core.training.config import SOCCER_WEIGHTS, StageConfig, TrainConfig
 from minisegnet_core.training.context import make_context
 from minisegnet_core.training.data.loader import Batch, SegmentationDataset, training_loader
 from minisegnet_core.training.data.reader import SampleReader
@@ -75,7 +75,7 @@ class Plain:
         self.device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
         self.model.to(self.device)
         self.optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=config.weight_decay)
-        weights = torch.tensor(config.class_weights, device=self.device)
+        weights = torch.tensor([SOCCER_WEIGHTS[name] for name in dataset.classes.names], device=self.device)
         self.criterion = nn.CrossEntropyLoss(weights, ignore_index=IGNORE)
 
     def epoch(self, number: int, images: int) -> Speed:

@@ -83,6 +83,16 @@ class ClassSet:
         palette[IGNORE] = IGNORE_COLOR
         return palette
 
+    @property
+    def has_ball(self) -> bool:
+        """Whether there is a class ``ball``; without it, no result speaks of balls."""
+        return BALL in self.names
+
+    @property
+    def has_line(self) -> bool:
+        """Whether there is a class ``line``; without it, no result speaks of lines."""
+        return LINE in self.names
+
     def id_of(self, name: str) -> int | None:
         """Return the label id of a class, or None if the set does not contain it."""
         return self.names.index(name) if name in self.names else None

@@ -14,3 +14,11 @@ MAX_ALIASED_VALUES = 100_000
 
 MAX_MESSAGE = 300
 """Maximum length of a message in characters."""
+
+CHANNEL_DIVISOR = 8
+"""Channel counts of the network are multiples of this, which suits vector instructions."""
+
+
+def scaled_channels(channels: int, width_mult: float) -> int:
+    """Scale a channel count and round it to a multiple of CHANNEL_DIVISOR."""
+    return max(CHANNEL_DIVISOR, round(channels * width_mult / CHANNEL_DIVISOR) * CHANNEL_DIVISOR)

@@ -11,16 +11,9 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from minisegnet_core.errors import ConfigurationError
-from minisegnet_core.limits import WIDTH_MULT_RANGE
+from minisegnet_core.limits import WIDTH_MULT_RANGE, scaled_channels
 
 DECODER_CHANNELS = 128
-CHANNEL_DIVISOR = 8
-"""Channel counts are multiples of this, which suits vector instructions."""
-
-
-def scaled(channels: int, width_mult: float) -> int:
-    """Scale a channel count and round it to a multiple of CHANNEL_DIVISOR."""
-    return max(CHANNEL_DIVISOR, round(channels * width_mult / CHANNEL_DIVISOR) * CHANNEL_DIVISOR)
 
 
 class Encoder(nn.Module):
@@ -38,7 +31,7 @@ class Encoder(nn.Module):
         trunk = resnet18(weights=None)
         if width_mult != 1:
             _change_width(trunk, width_mult)
-        self.channels = tuple(scaled(channels, width_mult) for channels in (64, 128, 256, 512))
+        self.channels = tuple(scaled_channels(channels, width_mult) for channels in (64, 128, 256, 512))
         self.conv1, self.bn1, self.relu, self.maxpool = trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool
         self.layer1, self.layer2, self.layer3, self.layer4 = trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4
 
@@ -57,12 +50,12 @@ def _change_width(trunk: nn.Module, width_mult: float) -> None:
     for parent in list(trunk.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.BatchNorm2d):
-                setattr(parent, name, nn.BatchNorm2d(scaled(child.num_features, width_mult)))
+                setattr(parent, name, nn.BatchNorm2d(scaled_channels(child.num_features, width_mult)))
             elif isinstance(child, nn.Conv2d):
                 rgb = child.in_channels == 3
                 convolution = nn.Conv2d(
-                    3 if rgb else scaled(child.in_channels, width_mult),
-                    scaled(child.out_channels, width_mult),
+                    3 if rgb else scaled_channels(child.in_channels, width_mult),
+                    scaled_channels(child.out_channels, width_mult),
                     child.kernel_size,  # type: ignore[arg-type]
                     stride=child.stride,  # type: ignore[arg-type]
                     padding=child.padding,  # type: ignore[arg-type]
@@ -116,7 +109,7 @@ class MiniSegNet(nn.Module):
         self.width_mult = width_mult
         self.encoder = Encoder(width_mult)
         c2, c3, c4, c5 = self.encoder.channels
-        width = self.decoder_channels = scaled(DECODER_CHANNELS, width_mult)
+        width = self.decoder_channels = scaled_channels(DECODER_CHANNELS, width_mult)
         self.up1 = UpBlock(c5, c4, width, normalize=False)
         self.up2 = UpBlock(2 * width, c3, width, normalize=True)
         self.up3 = UpBlock(2 * width, c2, width, normalize=True)

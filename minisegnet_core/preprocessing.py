@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from minisegnet_core.errors import ModelError
+from minisegnet_core.errors import ModelError, shortened
 
 Pixels = TypeVar('Pixels')
 
@@ -40,14 +40,20 @@ class Preprocessing:
         """Return the preprocessing of a mapping in the form of :meth:`to_dict`.
 
         Raises:
-            ModelError: a value is missing or not three numbers, or a deviation is not positive.
+            ModelError: a value is missing or not three finite numbers, or a deviation is not positive.
         """
         try:
             mean, std = (tuple(float(v) for v in entry[key]) for key in ('mean', 'std'))
-            if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-                raise ValueError(f'mean {mean} and std {std} must be three numbers each, std positive')
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f'the model file has no valid preprocessing ({error}); export the model again') from error
+            for name, values in (('mean', mean), ('std', std)):
+                with np.errstate(over='ignore'):
+                    pixels = np.array(values, np.float32) * 255
+                if len(values) != 3 or not np.isfinite(pixels).all() or (name == 'std' and (pixels <= 0).any()):
+                    numbers = 'three finite numbers' if name == 'mean' else 'three finite numbers above 0'
+                    raise ValueError(f'{name} is {shortened(str(values))}; it must be {numbers}')
+        except KeyError as error:
+            raise ModelError(f'the preprocessing has no {error.args[0]}') from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ModelError(f'the preprocessing is not valid: {shortened(str(error), 120)}') from error
         return cls(mean, std)  # type: ignore[arg-type]
 
 

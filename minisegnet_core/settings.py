@@ -122,7 +122,11 @@ def load_settings(kind: type[Settings], content: Mapping[str, Any], origin: str 
         SettingError: a name is unknown (the message suggests the nearest one), or a value is out of range.
     """
     # In pydantic's JSON mode mappings are accepted for settings classes, while numbers stay strict.
-    text = json.dumps(content, default=str)
+    try:
+        text = json.dumps(content, default=str)
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = f'the settings are not plain values: {shortened(str(error))}'
+        raise ConfigurationError(f'{origin}: {problem}' if origin else problem) from None
     try:
         return TypeAdapter(kind).validate_json(text)
     except ValidationError as error:
@@ -234,7 +238,8 @@ def _located(fault: ErrorDetails, kind: type[Any]) -> tuple[str, str]:
     for index, part in enumerate(location):
         bare = _bare(hint)
         if _is_union(bare):  # pydantic names the alternative that it tried
-            fitting = [member for member in _members(bare) if get_origin(_bare(member)) is tuple]
+            kind = dict if str(part).startswith('dict') else tuple
+            fitting = [member for member in _members(bare) if get_origin(_bare(member)) is kind]
             if index == len(location) - 1 or not fitting:
                 break
             hint = fitting[0]
@@ -261,6 +266,8 @@ def _expected(fault: ErrorDetails, hint: Any) -> str:
     if fault['type'] == 'value_error':  # of a validator, whose text completes "it must be"
         return fault['msg'].removeprefix('Value error, ')
     text = describe(hint, with_type=bool(WRONG_TYPE.match(fault['type'])) or fault['type'] in MISSING_OR_TOO_MANY)
+    if fault['type'] == 'finite_number':
+        return f'a finite number, {text}' if _limits(hint) else 'a finite number'
     words = [word for member in _members(_bare(hint)) for word in _words(member)]
     return text + (suggestion(fault['input'], words) if isinstance(fault['input'], str) else '')
 

@@ -120,7 +120,7 @@ def run_demo(
     }
     with started_node(parameters) as node, counter('demo', 'image', len(bag)) as advance:
         recording = replay(bag, node, rate=options.rate, progress=advance)
-    report = make_report(recording, bag) | {'network_size': model.network_size}
+    report = make_report(recording, bag, classes) | {'network_size': model.network_size}
     report_path = options.output / 'report.json'
     write_text_atomically(report_path, json.dumps(report, indent=2) + '\n')
     if not recording.answered:
@@ -197,8 +197,12 @@ def network_size_that_keeps_up(
 # Results
 
 
-def make_report(recording: Recording, bag: BagImages) -> dict[str, Any]:
-    """Return the content of report.json; latencies in ms, from publication of an image to arrival of its labels."""
+def make_report(recording: Recording, bag: BagImages, classes: ClassSet) -> dict[str, Any]:
+    """Return the content of report.json; latencies in ms, from publication of an image to arrival of its labels.
+
+    ``balls_seen`` is there only if the model has a class ``ball``.
+    """
+    seen = sum(frame.ball is not None for frame in recording.frames)
     latencies = [frame.latency * 1e3 for frame in recording.answered if frame.latency is not None]
     p50, p95 = (round(float(v), 2) for v in np.percentile(latencies, [50, 95])) if latencies else (None, None)
     return {
@@ -207,7 +211,7 @@ def make_report(recording: Recording, bag: BagImages) -> dict[str, Any]:
         'dropped': len(recording.frames) - len(recording.answered),
         'latency_ms_p50': p50,
         'latency_ms_p95': p95,
-        'balls_seen': sum(frame.ball is not None for frame in recording.frames),
+        **({'balls_seen': seen} if classes.has_ball else {}),
         'engine': recording.facts.get('engine', ''),
         'model': recording.facts.get('model', ''),
         'model_hash': recording.facts.get('model hash', ''),
@@ -241,8 +245,9 @@ def draw(recording: Recording, bag: BagImages, classes: ClassSet, output: Path, 
             written += 1
             if frame.index in chosen:
                 cells.append(overlay)
-                answer = 'dropped' if frame.labels is None else 'ball' if frame.ball else 'no ball'
-                captions.append(f'{frame.sent - frames[0].sent:.1f} s: {answer}')
+                answer = ': ball' if frame.ball else ': no ball' if classes.has_ball else ''
+                answer = ': dropped' if frame.labels is None else answer
+                captions.append(f'{frame.sent - frames[0].sent:.1f} s{answer}')
         if video is None:
             raise ImageError(f'no image of {bag.path} can be decoded')
         video.close()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from minisegnet_core.cli import EXIT_INTERRUPTED
 from minisegnet_core.commands.model_options import add_model_options
-from minisegnet_core.commands.parser import choice, integer, path
+from minisegnet_core.commands.parser import choice, integer, number, path
 from minisegnet_core.commands.progress import counter
 from minisegnet_core.data.importers.yolo import LAYOUTS
-from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.errors import ConfigurationError, shortened
 from minisegnet_core.evaluation.plan import Plan
 from minisegnet_core.evaluation.report.values import summary
 from minisegnet_core.evaluation.run import RESAMPLE, EvaluationOptions, EvaluationReport, Threshold
@@ -86,14 +85,10 @@ def _threshold(maximum: bool) -> Callable[[str], Threshold]:
     """Return an argument type for KEY=VALUE."""
 
     def parse(text: str) -> Threshold:
-        key, _, number = text.partition('=')
-        try:
-            limit = float(number)
-        except ValueError:
-            limit = math.nan
-        if not key or not math.isfinite(limit):
-            raise argparse.ArgumentTypeError(f'is {text!r}; it must be KEY=VALUE, such as mean_iou=0.8')
-        return Threshold(key, limit, maximum)
+        key, mark, limit = text.partition('=')
+        if not key or not mark:
+            raise argparse.ArgumentTypeError(f'is {shortened(repr(text))}; it must be KEY=VALUE, such as mean_iou=0.8')
+        return Threshold(key, number()(limit), maximum)
 
     return parse
 

@@ -118,10 +118,11 @@ def main(argv: Sequence[str], prog: str) -> int:
             print(result.halved)
         return 0
     agreement = job.run(progress('render', 'scene'), progress('compare with float32', 'image'))
+    moved = f', the ball moved by {agreement.ball_shift:.2f} px (median of {agreement.balls} images)'
     print(
         f'{_described(job)}: mean IoU {agreement.mean_iou:.4f}, float32 {agreement.reference_mean_iou:.4f} on '
-        f'{agreement.images} images; {agreement.label_agreement:.2%} of the labels are equal, the ball moved by '
-        f'{agreement.ball_shift:.2f} px (median of {agreement.balls} images)'
+        f'{agreement.images} images; {agreement.label_agreement:.2%} of the labels are equal'
+        f'{moved if agreement.balls else ""}'
     )
     return 0
 

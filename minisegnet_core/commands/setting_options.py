@@ -67,7 +67,7 @@ class SettingsParser(CommandParser):
         common = {'dest': setting.name, 'default': argparse.SUPPRESS, 'help': _help(setting)}
         if members == [bool]:
             group.add_argument(option, action=argparse.BooleanOptionalAction, **common)
-        elif get_origin(members[0]) is dict:
+        elif _is_mapping(setting.hint):
             self._mappings.append(f'{option}.')
             group.add_argument(f'{option}.{ENTRY}', action='append', type=_entry, metavar='N', **common)
         else:
@@ -109,7 +109,8 @@ class SettingsParser(CommandParser):
         for name, value in vars(parsed).items():
             if name in self._settings:
                 *sections, key = name.split('.')
-                content = {key: dict(value) if get_origin(_members(self._settings[name].hint)[0]) is dict else value}
+                mapping = _is_mapping(self._settings[name].hint)
+                content = {key: dict(value) if mapping else value}
                 for section in reversed(sections):
                     content = {section: content}
                 values = _merged(values, content)
@@ -168,8 +169,11 @@ def parse_value(text: str, hint: Any) -> Any:
         return None if type(None) in members and text in ('null', '~') else text
     try:
         value = parse_yaml_value(text)
+        if any(get_origin(member) is dict for member in members) and isinstance(value, str) and '=' in value:
+            return {key.strip(): parse_yaml_value(item) for key, _, item in (e.partition('=') for e in text.split(','))}
         words = [word for member in members if get_origin(member) is Literal for word in get_args(member)]
-        if any(get_origin(member) is tuple for member in members) and not isinstance(value, list) and text not in words:
+        single = not isinstance(value, (list, dict)) and text not in words
+        if single and any(get_origin(member) is tuple for member in members):
             return parse_yaml_value(f'[{text}]')
         return value
     except ConfigurationError:  # the settings class reports the text
@@ -178,7 +182,10 @@ def parse_value(text: str, hint: Any) -> Any:
 
 def _entry(text: str) -> tuple[str, Any]:
     key, _, value = text.partition('=')
-    return key, parse_yaml_value(value)
+    try:
+        return key, parse_yaml_value(value)
+    except ConfigurationError:
+        return key, value
 
 
 def _help(setting: Setting) -> str:
@@ -204,11 +211,18 @@ def _metavar(hint: Any) -> str:
         items = get_args(member)
         if get_origin(member) is Literal:
             words += map(str, items)
+        elif get_origin(member) is dict:
+            words.append('NAME=X,...')
         elif get_origin(member) is tuple:
             words += ['X,X'] if items and Ellipsis not in items else ['X,X,...'] if items else []
         elif member is not type(None):
             words.append({int: 'N', float: 'X', bool: 'true,false'}.get(member, 'TEXT'))
     return words[0] if len(words) == 1 else '{' + ','.join(words) + '}'
+
+
+def _is_mapping(hint: Any) -> bool:
+    """Return whether a setting is a mapping whose entries are options of their own."""
+    return [get_origin(member) for member in _members(hint)] == [dict]
 
 
 def _members(hint: Any) -> list[Any]:

@@ -19,15 +19,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from minisegnet_core.cli import command
 from minisegnet_core.commands.parser import CommandParser, choice, fraction, integer, number, path
 from minisegnet_core.commands.progress import counter
-from minisegnet_core.errors import ConfigurationError
-from minisegnet_core.files import read_yaml_mapping
+from minisegnet_core.errors import ConfigurationError, shortened
 from minisegnet_core.scenes.config.scene import PRESETS, SceneConfig, describe_settings, merged
 from minisegnet_core.scenes.series import Series, write_dataset, write_dataset_preview, write_preview
+from minisegnet_core.settings import parse_yaml_value, read_settings_file
 
 DEFAULT_PREVIEW = Path()
 """Value of --preview without a file: the sheet is written beside the output."""
@@ -133,7 +131,7 @@ def read_series(arguments: argparse.Namespace) -> Series:
     Raises:
         ConfigurationError: a setting is unknown or outside its limits; the message names it.
     """
-    content: dict[str, Any] = read_yaml_mapping(arguments.config) if arguments.config else {}
+    content: dict[str, Any] = read_settings_file(arguments.config) if arguments.config else {}
     if arguments.preset:
         content['preset'] = arguments.preset
     series = Series.from_mapping(content, str(arguments.config or ''))
@@ -162,11 +160,15 @@ def _setting(assignment: str) -> dict[str, Any]:
     """Return the nested mapping of ``SECTION.NAME=VALUE``; the value is YAML."""
     name, mark, text = assignment.partition('=')
     if not mark or '.' not in name:
-        raise ConfigurationError(f'--set {assignment!r} must be SECTION.NAME=VALUE, such as camera.roll=[-5,5]')
+        raise ConfigurationError(
+            f'--set {shortened(assignment)!r} must be SECTION.NAME=VALUE, such as camera.roll=[-5,5]'
+        )
     try:
-        nested: Any = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigurationError(f'--set {assignment!r} has a value that is not YAML; quote lists, as [-5,5]') from None
+        nested: Any = parse_yaml_value(text)
+    except ConfigurationError:
+        raise ConfigurationError(
+            f'--set {shortened(assignment)!r} has a value that is not YAML; quote lists, as [-5,5]'
+        ) from None
     for part in reversed(name.split('.')):
         nested = {part: nested}
     result: dict[str, Any] = nested

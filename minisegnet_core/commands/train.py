@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import sys
 import tempfile
 import time
@@ -67,10 +68,11 @@ class TerminalReporter:
     def epoch_done(self, row: EpochRow) -> None:
         """Print the figures of an epoch."""
         ious = ' '.join(f'{name} {value:.3f}' for name, value in row.iou.items())
+        error = '-' if math.isnan(row.ball_error_px) else f'{row.ball_error_px:.1f} px'
+        balls = f', balls found {row.ball_found} missed {row.ball_missed} false {row.ball_false}, error {error}'
         tqdm.write(
             f'epoch {row.epoch:3} {row.stage} {row.resolution}: loss {row.train_loss:.3f} / {row.val_loss:.3f}, '
-            f'mean IoU {row.mean_iou:.3f} ({ious}), balls found {row.ball_found} missed {row.ball_missed} '
-            f'false {row.ball_false}, error {row.ball_error_px:.1f} px'
+            f'mean IoU {row.mean_iou:.3f} ({ious}){balls if row.has_ball else ""}'
         )
 
 

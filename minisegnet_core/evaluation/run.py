@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -49,11 +50,18 @@ class Threshold:
         key: dotted key of report.json, such as ``ball.f1``.
         limit: the figure may equal it.
         maximum: whether the figure must not be higher; otherwise it must not be lower.
+
+    Raises:
+        ConfigurationError: the limit is not finite; every figure would meet NaN.
     """
 
     key: str
     limit: float
     maximum: bool = False
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.limit):
+            raise ConfigurationError(f'the limit of {self.key} is {self.limit}; it must be a finite number')
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ PyTorch is imported when a job runs, not before.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +96,7 @@ class Int8Job:
         maximum_drop: bound of the loss of mean IoU, on a scale of 0..1.
 
     Raises:
-        ConfigurationError: a number of images is below 1.
+        ConfigurationError: a number of images is below 1, or the bound is not finite.
     """
 
     checkpoint: Path
@@ -109,6 +110,8 @@ class Int8Job:
     def __post_init__(self) -> None:
         if self.calibration_images < 1 or self.validation_images < 1:
             raise ConfigurationError('calibration_images and validation_images must be at least 1')
+        if not math.isfinite(self.maximum_drop):
+            raise ConfigurationError(f'maximum_drop is {self.maximum_drop}; it must be a finite number')
 
     def run(self, render_progress: Progress = iter, compare_progress: Progress = iter) -> Agreement:
         """Write the file and return its comparison with the float32 export.

@@ -117,7 +117,7 @@ class PredictionWriter:
         width, height = result.image_size
         labels = enlarge_labels(result.label_image, width, height) if self._full_size else result.label_image
         write_image(self._output / 'labels' / f'{frame.name}.png', np.ascontiguousarray(labels))
-        self._lines.write(json.dumps(prediction_record(frame, result)) + '\n')
+        self._lines.write(json.dumps(prediction_record(frame, result, self._classes)) + '\n')
         if self._overlay:
             drawn = draw_overlay(frame.image, result.label_image, self._classes, result.balls[:1])
             self._video = self._video or VideoWriter(self._output / 'overlay.mp4', (width, height), OVERLAY_FPS)
@@ -134,11 +134,11 @@ class PredictionWriter:
             self._video.close()
 
 
-def prediction_record(frame: Frame, result: Segmentation) -> dict[str, Any]:
+def prediction_record(frame: Frame, result: Segmentation, classes: ClassSet) -> dict[str, Any]:
     """Return the object that ``predictions.jsonl`` holds for a frame.
 
     Positions and radii are in pixels of the received image, ``stamp`` is in nanoseconds or null, ``latency_ms`` is the
-    time in the engine in milliseconds.
+    time in the engine in milliseconds. Without a class ``ball`` there are no keys ``ball`` and ``balls``.
     """
     balls = [{key: round(value, 3) for key, value in asdict(ball).items()} for ball in result.balls]
     return {
@@ -146,7 +146,6 @@ def prediction_record(frame: Frame, result: Segmentation) -> dict[str, Any]:
         'stamp': frame.stamp,
         'width': result.image_size[0],
         'height': result.image_size[1],
-        'ball': balls[0] if balls else None,
-        'balls': balls,
+        **({'ball': balls[0] if balls else None, 'balls': balls} if classes.has_ball else {}),
         'latency_ms': round(result.engine_ms, 3),
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minisegnet_core.classes import SOCCER, ClassSet
-from minisegnet_core.errors import ConfigurationError, ModelError
+from minisegnet_core.errors import ConfigurationError, ModelError, listed, shortened
 from minisegnet_core.inference.engines.base import (
     AUTO,
     Device,
@@ -17,14 +17,20 @@ from minisegnet_core.inference.engines.base import (
     parse_precision,
     unknown_choice,
 )
-from minisegnet_core.inference.engines.onnx_metadata import classes_of
+from minisegnet_core.inference.engines.onnx_metadata import classes_of, record_of
 from minisegnet_core.inference.engines.registry import ENGINES, MODEL_SUFFIXES
+from minisegnet_core.model_files import require_model_file
 from minisegnet_core.processor import Processor, available_cores, has_nvidia_gpu, processor
 from minisegnet_core.resources import models_directory
 
 INT8, FLOAT, CHECKPOINT = 'minisegnet_int8.onnx', 'minisegnet.onnx', 'minisegnet.safetensors'
 SHIPPED = (INT8, FLOAT, CHECKPOINT)
 """Names of the shipped models, which are in ``models/``."""
+
+ONNX_SUFFIX = '.onnx'
+
+MAX_REASONS, REASON_LENGTH = 2, 90
+"""Number of engines whose reasons a message gives, and characters of each; a message has at most 300."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +117,12 @@ def open_model(
     if model:
         path = find_model(model)
         candidates: Sequence[Candidate] = [Candidate(name, path) for name in readers_of(path, engine)]
-        requested = str(path)
+        if path.suffix == ONNX_SUFFIX:
+            record_of(path)  # a fault of the file is reported as such, and not once for each engine
+        requested = shortened(str(path))
     else:
         candidates = _shipped_candidates(engine, wanted_precision, wanted_device)
-        requested = f'a shipped model ({_shipped_names()} in {models_directory()})'
+        requested = f'a shipped model in {shortened(str(models_directory()), 40)}'
     reasons: list[str] = []
     for candidate in candidates:
         path, entry = Path(candidate.file), ENGINES[candidate.engine]
@@ -130,15 +138,17 @@ def open_model(
             reasons.append(f'{label}: {error}')
             continue
         except ModelError as error:
-            if engine != AUTO and len(candidates) == 1:
+            if model and len(candidates) == 1:
                 raise
-            reasons.append(f'{label}: {error}')
+            # The label names the file; its folder would leave no room for the cause.
+            reasons.append(f'{label}: {str(error).replace(str(path), path.name)}')
             continue
         if candidate.only_gpu and opened.device == 'CPU':
             reasons.append(f'{label}: it finds no usable GPU')
             continue
         return Selection(opened, path, tuple(reasons))
-    raise ModelError(f'no engine can run {requested} here: {"; ".join(reasons) or "no file fits these settings"}')
+    shown = listed((shortened(reason, REASON_LENGTH) for reason in reasons), MAX_REASONS, '; ')
+    raise ModelError(f'no engine can run {requested} here: {shown or "no file fits these settings"}')
 
 
 def _shipped_candidates(engine: str, precision: Precision | None, device: Device) -> list[Candidate]:
@@ -184,15 +194,16 @@ def find_model(model: str | Path) -> Path:
     """Return the path of a model file, or of the shipped model with this name.
 
     Raises:
-        ModelError: there is neither; the text lists the shipped models.
+        ModelError: there is neither, and the text lists the shipped models; or the file holds no model.
     """
     path = Path(model).expanduser()
-    if path.is_file():
+    if path.exists():
+        require_model_file(path)
         return path
     shipped = models_directory() / str(model)
     if shipped.name == str(model) and shipped.suffix in MODEL_SUFFIXES and shipped.is_file():
         return shipped
-    raise ModelError(f'there is no model file {model}; shipped models: {_shipped_names()}')
+    raise ModelError(f'there is no model file {shortened(str(model))}; shipped models: {_shipped_names()}')
 
 
 def shipped_models() -> list[Path]:
@@ -217,7 +228,7 @@ def classes_of_model(model: str | Path) -> ClassSet:
     if not model:
         return SOCCER
     path = find_model(model)
-    if path.suffix == '.onnx':
+    if path.suffix == ONNX_SUFFIX:
         return classes_of(path)
     from minisegnet_core.checkpoint import load_checkpoint  # only checkpoints need PyTorch
 

@@ -22,15 +22,15 @@ from minisegnet_core.classes import SOCCER
 from minisegnet_core.data.annotations import read_annotations
 from minisegnet_core.data.dataset import open_dataset
 from minisegnet_core.data.writer import DatasetWriter, write_sample
-from minisegnet_core.errors import ConfigurationError, DatasetError, suggestion
-from minisegnet_core.files import read_json, read_yaml_mapping, write_text_atomically
+from minisegnet_core.errors import ConfigurationError, DatasetError, shortened, suggestion
+from minisegnet_core.files import read_json, write_text_atomically
 from minisegnet_core.imaging import write_image
 from minisegnet_core.parallel import map_in_processes
 from minisegnet_core.scenes.appearance.photos import photo, photo_paths
 from minisegnet_core.scenes.config.scene import SceneConfig
 from minisegnet_core.scenes.renderer import LabelledImage, render_scene
 from minisegnet_core.scenes.sequence import SceneSequence
-from minisegnet_core.settings import settings_class
+from minisegnet_core.settings import read_settings_file, settings_class
 from minisegnet_core.visualization import colorize, contact_sheet
 
 RECORD = 'synthesize.json'
@@ -91,7 +91,7 @@ class Series:
         for name in content:
             if name not in known:
                 hint = suggestion(str(name), known) or f'; choose from {", ".join(sorted(known))}'
-                raise ConfigurationError(f'{where}there is no setting {name!r}{hint}')
+                raise ConfigurationError(f'{where}there is no setting {shortened(repr(name))}{hint}')
         values = {name: value for name, value in content.items() if name in own}
         config = SceneConfig.from_mapping({k: v for k, v in content.items() if k not in own}, origin)
         try:
@@ -106,7 +106,7 @@ class Series:
         Raises:
             ConfigurationError: the file is missing, is not YAML, or holds a wrong setting.
         """
-        return cls.from_mapping(read_yaml_mapping(Path(path)), str(path))
+        return cls.from_mapping(read_settings_file(Path(path)), str(path))
 
     def name(self, index: int) -> str:
         """Return the name of an image."""

@@ -26,6 +26,9 @@ NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 CropSide = Annotated[int, Field(ge=64, multiple_of=4)]
 
+SOCCER_WEIGHTS = {'background': 1.0, 'ball': 3.0, 'line': 2.0, 'field': 1.0}
+"""The default class weights of data sets with exactly these classes."""
+
 
 def _as_text(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
@@ -173,9 +176,10 @@ class TrainConfig:
     """Epochs 45-79: full resolution, encoder trained."""
     loss: LossConfig = LossConfig()
     """Training loss."""
-    class_weights: tuple[NonNegative, ...] | Literal['auto'] = (1.0, 3.0, 2.0, 1.0)
-    """Weight of each class in the cross-entropy, in the order of the data set's classes. Empty: 1 each; `auto`: from
-    the class fractions of the training labels."""
+    class_weights: tuple[NonNegative, ...] | dict[str, NonNegative] | Literal['default', 'auto'] = 'default'
+    """Weight of each class in the cross-entropy: by name, where classes that are not named weigh 1; or a list in the
+    order of the data set's classes, where an empty list means 1 each. `auto`: from the class fractions of the training
+    labels. `default`: ball 3, line 2, others 1 if the classes are background, ball, line and field; else as `auto`."""
     lr_range: tuple[Positive, Positive] = (1e-6, 1e-2)
     """Lowest and highest learning rate of the LR range test (lr: auto, and `minisegnet lr-range-test`)."""
     lr_range_epochs: PositiveCount = 2
@@ -223,7 +227,8 @@ class TrainConfig:
         used = [stage for stage in self.stages.values() if stage.epochs]
         require(bool(used), 'stage1.epochs', 0, 'above 0 in at least one stage')
         weights = self.class_weights
-        require(not weights or weights == 'auto' or any(weights), 'class_weights', weights, 'above 0 for one class')
+        listed = isinstance(weights, tuple) and bool(weights)
+        require(not listed or any(weights), 'class_weights', weights, 'above 0 for one class')
         files = bool(self.init_from) and self.encoder_weights not in ('imagenet', 'none')
         require(not files, 'encoder_weights', self.encoder_weights, 'left out with init_from, which holds all weights')
         require(not self.keep or bool(self.init_from), 'keep', self.keep, '0 without init_from, whose weights it keeps')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,14 +11,14 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from minisegnet_core.classes import SOCCER, ClassSet
+from minisegnet_core.classes import ClassSet
 from minisegnet_core.data.checks import check_dataset, never_shown
 from minisegnet_core.data.dataset import Dataset, Sample
 from minisegnet_core.data.reduction import class_fractions
-from minisegnet_core.errors import ConfigurationError
+from minisegnet_core.errors import ConfigurationError, ModelError, shortened, suggestion
 from minisegnet_core.model import MiniSegNet
 from minisegnet_core.preprocessing import Preprocessing
-from minisegnet_core.training.config import StageConfig, TrainConfig
+from minisegnet_core.training.config import SOCCER_WEIGHTS, StageConfig, TrainConfig
 from minisegnet_core.training.hardware import gather
 from minisegnet_core.training.losses import SegmentationLoss, weights_from_fractions
 from minisegnet_core.training.reporting import Reporter
@@ -93,7 +94,10 @@ def make_context(
     stages = _stages_with_epochs(config, reporter)
     for name, stage in stages.items():
         _check_batch_size(name, stage, len(train_samples), fabric.world_size, reporter)
-    weights = state['class_weights'] if state else _class_weights(config, dataset, train_samples, fabric, reporter)
+    if state:
+        weights = _recorded_weights(state['class_weights'], dataset)
+    else:
+        weights = _class_weights(config, dataset, train_samples, fabric, reporter)
     criterion = SegmentationLoss(config.loss, dataset.classes, weights, dataset.absent).to(fabric.device)
     return TrainingContext(
         config, fabric, dataset, train_samples, val_samples, stages, model, preprocessing, tuple(weights), criterion
@@ -113,11 +117,20 @@ def repeated(samples: Sequence[Sample], repeat: Mapping[str, int], reporter: Rep
 
 
 def _require_weight_per_class(config: TrainConfig, dataset: Dataset) -> None:
+    """Check that listed weights are as many as the classes, and that named weights name classes."""
     weights, names = config.class_weights, dataset.classes.names
-    if weights and weights != 'auto' and len(weights) != len(names):
+    shown = shortened(', '.join(names), 100)
+    if isinstance(weights, Mapping):
+        for name in weights:
+            if name not in names:
+                hint = suggestion(name, names) or f'; the classes are {shown}'
+                raise ConfigurationError(f'class_weights names {shortened(repr(name))}, which is not a class{hint}')
+        if not any(weights.get(name, 1.0) for name in names):
+            raise ConfigurationError('class_weights is 0 for every class; it must be above 0 for one')
+    elif isinstance(weights, tuple) and weights and len(weights) != len(names):
         raise ConfigurationError(
-            f'class_weights has {len(weights)} numbers, but the data set has {len(names)} classes '
-            f'({", ".join(names)}); give one for each, or `auto`'
+            f'class_weights has {len(weights)} numbers, but the data set has {len(names)} classes ({shown}); give one '
+            'for each, weights by name, or `auto`'
         )
 
 
@@ -156,23 +169,37 @@ def _check_batch_size(name: str, stage: StageConfig, available: int, processes: 
         reporter.message(f'{name}: an epoch has {available} images, all training images, instead of {stage.images}')
 
 
+def _recorded_weights(weights: list[Any], dataset: Dataset) -> list[float]:
+    """Return the class weights of a run that is resumed.
+
+    Raises:
+        ModelError: they are not one finite number for each class.
+    """
+    numbers = all(isinstance(weight, (int, float)) and math.isfinite(weight) for weight in weights)
+    if not numbers or len(weights) != len(dataset.classes):
+        raise ModelError(
+            f'last.ckpt has the class weights {shortened(str(weights))}, expected {len(dataset.classes)} numbers; '
+            'restore the file, or start a new run with another --output'
+        )
+    return weights
+
+
 def _class_weights(
     config: TrainConfig, dataset: Dataset, samples: Sequence[Sample], fabric: Fabric, reporter: Reporter
 ) -> list[float]:
     """Return the weight of each class; 0 for classes that the labels never show by design."""
-    classes = dataset.classes
-    if config.class_weights == 'auto':
+    names, setting = dataset.classes.names, config.class_weights
+    if setting == 'default' and set(names) == set(SOCCER_WEIGHTS):
+        setting = SOCCER_WEIGHTS
+    if isinstance(setting, Mapping):
+        weights = [setting.get(name, 1.0) for name in names]
+    elif isinstance(setting, tuple):
+        weights = list(setting) or [1.0] * len(names)
+    else:
         # One process reads all labels for the others.
         here = fabric.is_global_zero
-        fractions = class_fractions(samples, classes, reporter.reading).tolist() if here else []
+        fractions = class_fractions(samples, dataset.classes, reporter.reading).tolist() if here else []
         weights = weights_from_fractions(gather(fabric, fractions)[0])
-        reporter.message('class weights from the data: ' + ', '.join(f'{weight:.2f}' for weight in weights))
-    else:
-        weights = list(config.class_weights) or [1.0] * len(classes)
-        if config.class_weights == TrainConfig().class_weights and classes.names != SOCCER.names:
-            reporter.message(
-                f'class_weights {", ".join(f"{weight:g}" for weight in weights)} are meant for '
-                f'{", ".join(SOCCER.names)}, but the classes are {", ".join(classes.names)}; '
-                '--class-weights auto takes them from the data'
-            )
-    return [0.0 if name in dataset.absent else w for name, w in zip(classes.names, weights, strict=True)]
+        shown = ', '.join(f'{name} {weight:.2f}' for name, weight in zip(names, weights, strict=True))
+        reporter.message(f'class weights from the data: {shown}')
+    return [0.0 if name in dataset.absent else weight for name, weight in zip(names, weights, strict=True)]

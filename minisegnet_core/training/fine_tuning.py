@@ -78,7 +78,7 @@ class BeforeAndAfter:
     Both are scored on the validation images at the highest resolution of the training, for each group of the data set
     (a venue, for example) and for all images. ``finetune.json`` holds ``{"init_from", "resolution", "groups": {name:
     {"images", "before", "after"}}, "all": {...}}``, where before and after are ``{"mean_iou", "iou": {class: ...},
-    "ball": {"found", "missed", "false", "error_px_p50"}}``.
+    "ball": {"found", "missed", "false", "error_px_p50"}}``, without ``ball`` if there is no such class.
 
     Args:
         context: with the starting model, or with the state of a resumed run.
@@ -144,16 +144,17 @@ def _venue(sample: Sample) -> str:
 
 def _figures(score: Score, classes: ClassSet) -> dict[str, Any]:
     balls = score.balls
-    figures = {
+    figures: dict[str, Any] = {
         'mean_iou': score.confusion.mean_iou(),
         'iou': dict(zip(classes.names, score.confusion.iou().tolist(), strict=True)),
-        'ball': {
+    }
+    if classes.has_ball:
+        figures['ball'] = {
             'found': balls.found,
             'missed': balls.missed,
             'false': balls.false,
             'error_px_p50': balls.error_percentile(50),
-        },
-    }
+        }
     return {key: defined(value) for key, value in figures.items()}
 
 
@@ -168,18 +169,17 @@ def _read_before(path: Path) -> Figures:
 
 def format_report(report: dict[str, Any]) -> str:
     """Return the report as a table: one line for each group, one for all images."""
-    rows = [('', 'images', 'mean IoU', 'ball IoU', 'balls found/missed/false')]
+    has_ball = 'ball' in report['all']['before']
+    rows = [('', 'images', 'mean IoU', *(('ball IoU', 'balls found/missed/false') if has_ball else ()))]
     for name, entry in (*report['groups'].items(), ('all', report['all'])):
         before, after = entry['before'], entry['after']
-        rows.append(
-            (
-                name,
-                str(entry['images']),
-                f'{_number(before["mean_iou"])} -> {_number(after["mean_iou"])}',
+        cells = [name, str(entry['images']), f'{_number(before["mean_iou"])} -> {_number(after["mean_iou"])}']
+        if has_ball:
+            cells += [
                 f'{_number(before["iou"].get(BALL))} -> {_number(after["iou"].get(BALL))}',
                 ' -> '.join('{found}/{missed}/{false}'.format(**side['ball']) for side in (before, after)),
-            )
-        )
+            ]
+        rows.append(tuple(cells))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
     return '\n'.join('  '.join(line).rstrip() for line in lines)

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from minisegnet_core.classes import BALL
 from minisegnet_core.data.dataset import Sample
 from minisegnet_core.files import defined
 
@@ -47,14 +48,23 @@ class EpochRow:
     val_seconds: float
     iou: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def has_ball(self) -> bool:
+        """Whether the network has a class ``ball``; the figures of balls mean nothing without it."""
+        return BALL in self.iou
+
     def to_json(self) -> dict[str, Any]:
         """Return the row as JSON values; undefined figures are null."""
-        values: dict[str, Any] = defined(asdict(self))
+        values: dict[str, Any] = defined(self._figures())
         return values
+
+    def _figures(self) -> dict[str, Any]:
+        """Return all figures, without those of balls if there is no class ``ball``."""
+        return {key: value for key, value in asdict(self).items() if self.has_ball or not key.startswith('ball_')}
 
     def to_csv(self) -> dict[str, Any]:
         """Return the row with one column ``iou_<class>`` per class."""
-        values = asdict(self)
+        values = self._figures()
         del values['iou']
         return {**values, **{f'iou_{name}': value for name, value in self.iou.items()}}
 

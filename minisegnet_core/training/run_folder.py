@@ -16,11 +16,16 @@ from typing import Any
 import yaml
 
 from minisegnet_core.checkpoint import read_training_state, save_training_state
-from minisegnet_core.errors import ConfigurationError, OutputError, shortened
-from minisegnet_core.files import read_yaml_mapping, write_text_atomically
-from minisegnet_core.settings import plain_values
-from minisegnet_core.training.config import TrainConfig
+from minisegnet_core.errors import ConfigurationError, ModelError, OutputError, listed, shortened
+from minisegnet_core.files import write_text_atomically
+from minisegnet_core.settings import plain_values, read_settings_file
+from minisegnet_core.training.config import SOCCER_WEIGHTS, TrainConfig
 from minisegnet_core.training.reporting import EpochRow
+
+STATE_KEYS = (
+    'model', 'optimizer', 'precision', 'record', 'preprocessing', 'class_weights', 'rates', 'config', 'rows',
+)  # fmt: skip
+"""What ``last.ckpt`` must hold."""
 
 
 class RunFolder:
@@ -34,6 +39,7 @@ class RunFolder:
 
     Raises:
         ConfigurationError: there is nothing to resume, a run would be overwritten, or the settings differ.
+        ModelError: ``last.ckpt`` is damaged or not the state of a training.
         OutputError: the folder cannot be written.
     """
 
@@ -65,20 +71,42 @@ class RunFolder:
     def _read(self) -> None:
         if self.last.is_file():
             self.state = read_training_state(self.last)
+            self.rows = self._checked_rows()
             self._require_same_settings(self.state['config'])
-            self.rows = [EpochRow(**row) for row in self.state['rows']]
             if not self.best.is_file():
                 raise ConfigurationError(
                     f'{self.root} has {self.last.name} but not {self.best.name}, the best checkpoint; restore it, or '
                     f'start a new run with --init-from {self.last}'
                 )
         elif self.settings.is_file():
-            self._require_same_settings(read_yaml_mapping(self.settings))
+            self._require_same_settings(read_settings_file(self.settings))
         else:
             raise ConfigurationError(f'there is nothing to resume: {self.root} holds no run; remove --resume')
 
+    def _checked_rows(self) -> list[EpochRow]:
+        """Return the rows of the state that was read, after a check that it is the state of a training."""
+        kinds = {'class_weights': list, 'rates': list, 'rows': list}
+        wrong = [key for key in STATE_KEYS if not isinstance(self.state.get(key), kinds.get(key, dict))]
+        if wrong:
+            raise ModelError(
+                f'{self.last} is not the state of a training: it has no valid {listed(wrong, 3)}; restore the file, or '
+                'start a new run with another --output'
+            )
+        try:
+            rows = [EpochRow(**row) for row in self.state['rows']]
+        except TypeError as error:
+            raise ModelError(
+                f'{self.last} was written by another version: its figures do not fit ({shortened(str(error), 80)}); '
+                'start a new run with another --output'
+            ) from error
+        if not rows:
+            raise ModelError(f'{self.last} holds no finished epoch; start a new run with another --output')
+        return rows
+
     def _require_same_settings(self, recorded: dict[str, Any]) -> None:
         recorded = {**plain_values(TrainConfig()), **recorded}  # settings added later had their default then
+        if recorded['class_weights'] == list(SOCCER_WEIGHTS.values()) and self.config['class_weights'] == 'default':
+            recorded['class_weights'] = 'default'  # the default of earlier versions; the weights are in last.ckpt
         changed = [
             f'{key} (was {shortened(repr(recorded.get(key)))}, is {shortened(repr(value))})'
             for key, value in self.config.items()

@@ -8,10 +8,11 @@ from typing import Any
 from torch import Tensor
 from torchvision.models import ResNet18_Weights
 
-from minisegnet_core.checkpoint import load_checkpoint, read_state_dict, record_from_metadata
+from minisegnet_core.checkpoint import load_checkpoint, load_weights, read_state_dict
 from minisegnet_core.data.dataset import Dataset
-from minisegnet_core.errors import ConfigurationError, ModelError, shortened
+from minisegnet_core.errors import ConfigurationError, ModelError, listed, shortened
 from minisegnet_core.model import MiniSegNet
+from minisegnet_core.model_files import record_from_metadata
 from minisegnet_core.preprocessing import Preprocessing
 from minisegnet_core.training.config import TrainConfig
 
@@ -43,14 +44,16 @@ def make_starting_model(
 
 def _resumed_model(config: TrainConfig, dataset: Dataset, state: dict[str, Any]) -> tuple[MiniSegNet, Preprocessing]:
     names = dataset.classes.names
-    recorded = record_from_metadata(state['record'], Path(config.output).expanduser()).classes.names
+    path = Path(config.output).expanduser() / 'last.ckpt'
+    record = record_from_metadata(state['record'], path)
+    recorded = record.classes.names
     if recorded != names:
         raise ConfigurationError(
             f'a resumed run keeps its classes, {", ".join(recorded)}, but {dataset.root} has {", ".join(names)}; '
             'start a new run with another --output'
         )
-    model = MiniSegNet(len(names), float(state['record'].get('width_mult', 1)))
-    model.load_state_dict(state['model'])
+    model = MiniSegNet(len(names), record.width_mult)
+    load_weights(model, state['model'], path)
     return model, Preprocessing.from_dict(state['preprocessing'])
 
 
@@ -84,13 +87,10 @@ def load_encoder_weights(model: MiniSegNet, source: str) -> None:
         _imagenet_weights(model.width_mult) if source == 'imagenet' else _encoder_weights_of(Path(source).expanduser())
     )
     state = {key: value for key, value in state.items() if not key.startswith(CLASSIFIER_PREFIX)}
-    try:
-        model.encoder.load_state_dict(state)
-    except RuntimeError as error:
-        raise ModelError(
-            f'{source} does not hold the weights of a ResNet18 encoder of width_mult {model.width_mult:g}: '
-            f'{shortened(" ".join(str(error).split()), 150)}'
-        ) from error
+    load_weights(model.encoder, state, source, f'a ResNet18 encoder of width_mult {model.width_mult:g}')
+    broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise ModelError(f'{source} holds weights that are NaN or infinite ({listed(broken, 3)}); download it again')
 
 
 def _imagenet_weights(width_mult: float) -> dict[str, Tensor]:

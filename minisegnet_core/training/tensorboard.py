@@ -49,7 +49,7 @@ def write_epoch(events: SummaryWriter, row: EpochRow, shown: list[ShownImage], c
         'seconds/val': row.val_seconds,
     }
     for name, value in scalars.items():
-        if math.isfinite(value):
+        if math.isfinite(value) and (row.has_ball or not name.startswith('ball/')):
             events.add_scalar(name, value, row.epoch)
     if shown:
         events.add_image('image, ground truth, prediction', image_sheet(shown, classes), row.epoch, dataformats='HWC')

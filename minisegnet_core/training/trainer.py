@@ -18,7 +18,7 @@ import torch
 from minisegnet_core.checkpoint import ModelRecord, save_checkpoint
 from minisegnet_core.data.checks import predicted_labels
 from minisegnet_core.data.dataset import open_dataset
-from minisegnet_core.errors import ConfigurationError, TrainingError
+from minisegnet_core.errors import ConfigurationError, ModelError, TrainingError, shortened
 from minisegnet_core.settings import plain_values
 from minisegnet_core.training import curves, tensorboard
 from minisegnet_core.training.config import StageConfig, TrainConfig
@@ -129,7 +129,7 @@ class _Trainer:
         assert stage.settings.lr != 'auto'
         learner = make_learner(self.context, stage, stage.settings.lr)
         if start > first:
-            learner.optimizer.load_state_dict(self.folder.state['optimizer'])
+            self._restore_optimizer(learner)
         for epoch in range(start, first + stage.settings.epochs):
             loss, last_rate, seconds = self._train_epoch(stage, learner, epoch, epoch - first)
             with self.averaging.applied():
@@ -144,6 +144,15 @@ class _Trainer:
                 tensorboard.write_epoch(self.events, row, validation.shown, self.context.classes)
             self.reporter.epoch_done(row)
         return stage
+
+    def _restore_optimizer(self, learner: Learner) -> None:
+        try:
+            learner.optimizer.load_state_dict(self.folder.state['optimizer'])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(
+                f'the optimizer state of {self.folder.last} does not fit the network ({shortened(str(error), 80)}); '
+                'restore the file, or start a new run with another --output'
+            ) from error
 
     def _train_epoch(
         self, stage: Stage, learner: Learner, epoch: int, epoch_of_stage: int

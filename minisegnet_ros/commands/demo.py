@@ -79,9 +79,10 @@ def main(argv: Sequence[str], prog: str) -> int:
     from minisegnet_ros.demonstration import OUTPUTS, run_demo
 
     report = run_demo(options, counter=counter, log=print)
+    balls = f', ball seen in {report["balls_seen"]}' if 'balls_seen' in report else ''
     print(
         f'{report["frames_out"]} of {report["frames_in"]} images answered, {report["latency_ms_p50"]} ms (p50), '
-        f'{report["latency_ms_p95"]} ms (p95), ball seen in {report["balls_seen"]}, engine {report["engine"]}'
+        f'{report["latency_ms_p95"]} ms (p95){balls}, engine {report["engine"]}'
     )
     for name in OUTPUTS:
         print(options.output / name)

@@ -24,7 +24,7 @@ LAYERS = (
     ('errors', 'limits', 'processor'),
     ('files', 'classes', 'parallel'),
     ('imaging', 'resources', 'preprocessing', 'geometry', 'settings'),
-    ('encodings', 'ball', 'video'),
+    ('encodings', 'ball', 'video', 'model_files'),
     ('visualization', 'metrics', 'model', 'frames'),
     ('checkpoint', 'data'),
     ('scenes',),

@@ -8,7 +8,7 @@ from torch.nn import functional
 from torchvision.models import ResNet18_Weights, resnet18
 
 from minisegnet_core.errors import ConfigurationError, ModelError
-from minisegnet_core.model import MiniSegNet, scaled
+from minisegnet_core.model import MiniSegNet, scaled_channels
 from minisegnet_core.training.config import TrainConfig
 from minisegnet_core.training.starting_model import load_encoder_weights
 
@@ -127,7 +127,7 @@ def test_half_the_width_has_a_quarter_of_the_parameters():
 
 
 def test_channel_counts_are_multiples_of_eight():
-    assert [scaled(64, width) for width in (1, 0.75, 0.6, 0.3, 0.01)] == [64, 48, 40, 16, 8]
+    assert [scaled_channels(64, width) for width in (1, 0.75, 0.6, 0.3, 0.01)] == [64, 48, 40, 16, 8]
 
 
 def test_a_narrow_encoder_is_initialized_as_torchvision_does():

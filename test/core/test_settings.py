@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import pytest
@@ -92,7 +93,7 @@ WRONG = [
     ({'compile': 1}, "compile is 1; it must be true or false, or 'auto'"),
     ({'fraction': 1}, 'fraction is 1; it must be at least 0 and below 1'),
     ({'hue': 0.7}, 'hue is 0.7; it must be 0 to 0.5'),
-    ({'hue': float('nan')}, 'hue is nan; it must be 0 to 0.5'),
+    ({'hue': float('nan')}, 'hue is nan; it must be a finite number, 0 to 0.5'),
     ({'weights': [1, -2]}, 'weights[1] is -2; it must be at least 0'),
     ({'weights': 'x'}, "weights is 'x'; it must be a list of numbers, each at least 0, or 'auto'"),
 ]
@@ -172,3 +173,27 @@ def test_an_empty_file_has_no_settings_and_a_list_is_refused(tmp_path):
     file.write_text('- a')
     with pytest.raises(ConfigurationError, match='holds list, expected a mapping'):
         read_settings_file(file)
+
+
+ENDLESS = 'a: &a [*a]'
+LAUGHS = '\n'.join(['a: &a [x, x]', *(f'{b}: &{b} [{", ".join([f"*{a}"] * 9)}]' for a, b in pairwise('abcdefghi'))])
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        *('a: !!int ""', 'a: !!float x', 'a: !!timestamp x', 'a: !!bool maybe', 'a: !!binary \u00e9'),
+        *('[' * 100_000, ENDLESS, LAUGHS),
+    ],
+    ids=['int', 'float', 'timestamp', 'bool', 'binary', 'deep', 'endless', 'laughs'],
+)
+def test_yaml_that_cannot_be_built_is_refused_in_one_sentence(tmp_path, text):
+    (tmp_path / 'c.yaml').write_text(text)
+    with pytest.raises(ConfigurationError, match=r'c\.yaml is not valid YAML') as caught:
+        read_settings_file(tmp_path / 'c.yaml')
+    assert len(str(caught.value).replace(str(tmp_path), '')) < 280
+
+
+def test_aliases_are_written_out(tmp_path):
+    (tmp_path / 'c.yaml').write_text('a: &a {lr: 1e-4}\nb: *a\nc: *a\n')
+    assert read_settings_file(tmp_path / 'c.yaml') == {name: {'lr': 1e-4} for name in 'abc'}

@@ -50,8 +50,8 @@ def html_page(values: Values, evaluation: Evaluation, failed: Sequence[str] = ()
         classes=list(evaluation.classes),
         tiles=_tiles(values),
         confusion=_confusion(values),
-        ball_rows=_ball_rows(values['ball']),
-        ball_chart=_ball_chart(values['ball']['curve']),
+        ball_rows=_ball_rows(values['ball']) if 'ball' in values else [],
+        ball_chart=_ball_chart(values['ball']['curve']) if 'ball' in values else '',
         sequence_rows=_sequence_rows(values),
         charts=_charts_over_time(values, evaluation),
         worst=_worst(evaluation),
@@ -67,19 +67,19 @@ def figure(value: Any, digits: int = 3) -> str:
 
 def _tiles(values: Values) -> Rows:
     """Return title and text of the headline figures."""
-    ball, latency, sequence = values['ball'], values['latency_ms'], values['sequence']
+    ball, latency, sequence = values.get('ball'), values['latency_ms'], values['sequence']
     tiles = [('frames', figure(values['frames']))]
     if values['frames_with_labels']:
         tiles += [
             ('mean IoU', figure(values['mean_iou'])),
             ('mean IoU without background', figure(values['mean_iou_without_background'])),
-            ('line boundary F', figure(values['boundary_f']['line'])),
+            *((f'{name} boundary F', figure(value)) for name, value in values.get('boundary_f', {}).items()),
         ]
-    if ball['frames_with_truth']:
+    if ball and ball['frames_with_truth']:
         tiles += [('ball F1', figure(ball['f1'])), ('median ball error', f'{figure(ball["error_px_p50"], 1)} px')]
-    else:
+    elif ball:
         tiles.append(('frames with a predicted ball', figure(sequence['balls_seen'])))
-    if sequence['frames_in_time']:
+    if ball and sequence['frames_in_time']:
         tiles.append(('jumps of the ball', figure(sequence['ball_track']['jumps'])))
     tiles += [
         ('median latency', f'{figure(latency["p50"], 1)} ms'),
@@ -115,14 +115,15 @@ def _ball_chart(curve: list[Values]) -> Markup:
 
 
 def _sequence_rows(values: Values) -> Rows:
-    sequence, track = values['sequence'], values['sequence']['ball_track']
+    sequence = values['sequence']
     fractions = sequence['class_shares'] or {}
     rows = [(f'fraction of {name}', f'{100 * fraction:.1f} %') for name, fraction in fractions.items()]
     for title, key in (('changed since the frame before', 'changed'), ('flicker (in one frame only)', 'flicker')):
         if sequence[key] is not None:
             rows.append((title, f'{100 * sequence[key]:.2f} %'))
-    if not rows:
-        return []
+    if not rows or 'ball' not in values:
+        return rows
+    track = sequence['ball_track']
     rows.append(('ball predicted', f'{sequence["balls_seen"]} of {values["frames"]} frames'))
     if sequence['frames_in_time']:
         steps = f'{figure(track["step_px_p50"], 1)}, {figure(track["step_px_p95"], 1)} px'

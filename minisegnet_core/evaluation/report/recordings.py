@@ -84,8 +84,8 @@ class ResultsBag:
                 ('label_image', 'sensor_msgs/msg/Image'),
                 ('label_color/compressed', 'sensor_msgs/msg/CompressedImage'),
                 ('overlay/compressed', 'sensor_msgs/msg/CompressedImage'),
-                ('ball', 'geometry_msgs/msg/PointStamped'),
-                ('ball_marker', 'visualization_msgs/msg/ImageMarker'),
+                *((('ball', 'geometry_msgs/msg/PointStamped'),) if classes.has_ball else ()),
+                *((('ball_marker', 'visualization_msgs/msg/ImageMarker'),) if classes.has_ball else ()),
             )
         }
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from minisegnet_core.errors import ConfigurationError, shortened, suggestion
+from minisegnet_core.errors import ConfigurationError, listed, shortened, suggestion
 from minisegnet_core.evaluation.scoring.evaluation import RADIUS_RANGES, Evaluation
 from minisegnet_core.evaluation.scoring.tracking import class_fractions, sequences_of
 from minisegnet_core.evaluation.statistics.bootstrap import FEW_UNITS, LEVEL, RESAMPLES, Interval, Units, intervals
@@ -24,7 +24,8 @@ Values = dict[str, Any]
 def report_values(evaluation: Evaluation, facts: Values, source: str, resample: str = 'auto') -> Values:
     """Return the report as plain JSON values.
 
-    Undefined figures are None. Distances are in pixels of the received image, latencies in milliseconds.
+    Undefined figures are None. Without a class ``ball`` or ``line`` there are no figures of balls or lines. Distances
+    are in pixels of the received image, latencies in milliseconds.
 
     Args:
         facts: description of the model and the replay; the report begins with it.
@@ -40,7 +41,7 @@ def report_values(evaluation: Evaluation, facts: Values, source: str, resample: 
         'frames_with_labels': evaluation.frames_with_labels(),
         **_segmentation(evaluation, full_size=False),
         'full_size': _segmentation(evaluation, full_size=True),
-        'ball': _ball(evaluation),
+        **({'ball': _ball(evaluation)} if evaluation.classes.has_ball else {}),
         'latency_ms': {f'p{p}': _rounded(evaluation.latency_ms(p), 3) for p in PERCENTILES},
         'dropped': evaluation.dropped,
         'throughput': _throughput(evaluation),
@@ -74,9 +75,15 @@ def _segmentation(evaluation: Evaluation, full_size: bool) -> Values:
         'recall': by_class(confusion.recall().tolist()),
         'f1': by_class(confusion.f1().tolist()),
         'accuracy': _rounded(confusion.accuracy()),
-        'boundary_f': {'line': _rounded(evaluation.line_boundary_f(full_size))},
+        **_boundaries(evaluation, full_size),
         'confusion': confusion.counts.tolist(),
     }
+
+
+def _boundaries(evaluation: Evaluation, full_size: bool) -> Values:
+    if not evaluation.classes.has_line:
+        return {}
+    return {'boundary_f': {'line': _rounded(evaluation.line_boundary_f(full_size))}}
 
 
 def _ball(evaluation: Evaluation) -> Values:
@@ -129,11 +136,15 @@ def _sequence(evaluation: Evaluation) -> Values:
     def mean(values: Sequence[float]) -> float | None:
         return _rounded(math.fsum(values) / len(values)) if values else None
 
-    return {
+    values: Values = {
         'class_shares': None if fractions is None else dict(zip(names, map(_rounded, fractions.tolist()), strict=True)),
         'changed': mean(sequences.changed),
         'flicker': mean(sequences.flicker),
         'frames_in_time': sequences.frames,
+    }
+    if not evaluation.classes.has_ball:
+        return values
+    return values | {
         'balls_seen': sum(score.ball is not None for score in evaluation.scores),
         'ball_track': {
             'seen': sequences.seen,
@@ -164,14 +175,13 @@ def _by_source(evaluation: Evaluation) -> Any:
 
 def _source(evaluation: Evaluation, name: str, scores: list[Any]) -> Values:
     own = Evaluation(evaluation.classes, scores, absent=evaluation.absent)
-    balls = own.balls()
+    balls = {'ball_f1': _rounded(own.balls().f1), 'balls_seen': sum(score.ball is not None for score in scores)}
     return {
         'name': name,
         'frames': len(scores),
         'dropped': own.dropped,
         'mean_iou': _rounded(own.confusion().mean_iou(own.absent)),
-        'ball_f1': _rounded(balls.f1),
-        'balls_seen': sum(score.ball is not None for score in scores),
+        **(balls if evaluation.classes.has_ball else {}),
         'latency_ms_p50': _rounded(own.latency_ms(50), 3),
         'latency_ms_p95': _rounded(own.latency_ms(95), 3),
     }
@@ -231,7 +241,8 @@ def lookup(values: Values, key: str) -> float | None:
         return None
     if isinstance(found, bool) or not isinstance(found, (int, float)):
         numbers = [name for name, _ in _flat(values)]
-        hint = suggestion(key, numbers) or '; report.csv lists them, for example mean_iou, iou.line and ball.f1'
+        examples = [name for name in numbers if name.startswith(('mean_iou', 'iou.', 'ball.f1'))]
+        hint = suggestion(key, numbers) or f'; report.csv lists them, for example {listed(examples)}'
         raise ConfigurationError(f'the report has no number {shortened(key)!r}{hint}')
     return float(found)
 
@@ -245,18 +256,19 @@ def summary(values: Values) -> str:
     rows = []
     if values['frames_with_labels']:
         names = list(values['iou'])
-        rows.append(f'{"IoU":12}' + ''.join(f'{name:>12}' for name in (*names, 'mean', 'line F')))
+        heads = [*names, 'mean', *(['line F'] if 'boundary_f' in values else [])]
+        rows.append(f'{"IoU":12}' + ''.join(f'{name:>12}' for name in heads))
         for title, part in (('label grid', values), ('full size', values['full_size'])):
-            cells = [*(part['iou'][name] for name in names), part['mean_iou'], part['boundary_f']['line']]
+            cells = [*(part['iou'][name] for name in names), part['mean_iou'], *part.get('boundary_f', {}).values()]
             rows.append(f'{title:12}' + ''.join(f'{text(cell):>12}' for cell in cells))
-    ball, sequence = values['ball'], values['sequence']
-    if ball['frames_with_truth']:
+    ball, sequence = values.get('ball'), values['sequence']
+    if ball and ball['frames_with_truth']:
         rows.append(
             f'balls: found {ball["found"]}, missed {ball["missed"]}, false {ball["false"]}; precision '
             f'{text(ball["precision"])}, recall {text(ball["recall"])}, F1 {text(ball["f1"])}, '
             f'error median {text(ball["error_px_p50"])} px'
         )
-    else:
+    elif ball:
         jumps = f', {sequence["ball_track"]["jumps"]} jumps' if sequence['frames_in_time'] else ''
         rows.append(f'balls: seen in {sequence["balls_seen"]} of {values["frames"]} frames{jumps}')
     latency, frames = values['latency_ms'], values['frames']

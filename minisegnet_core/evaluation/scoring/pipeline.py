@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from minisegnet_core.classes import ClassSet
@@ -70,6 +70,13 @@ def predict_with(segmenter: Segmenter) -> Predict:
     return predict
 
 
+def without_balls(frame: SourceFrame, problems: Problems) -> SourceFrame:
+    """Return a frame for a model without a class ``ball``; annotated balls are counted as a problem."""
+    if frame.balls:
+        problems.add('balls_unused', 'annotation of balls is not used: the model has no class ball', frame.name)
+    return replace(frame, balls=None)
+
+
 def evaluate_source(
     source: Source,
     predict: Predict,
@@ -108,7 +115,8 @@ def evaluate_source(
     # Scores may be ready in any order. A single thread notifies the listeners, so that they get the frames in order.
     with ThreadPoolExecutor(SCORING_THREADS, 'score') as scorers, ThreadPoolExecutor(1, 'listen') as notifier:
         try:
-            for frame in frames:
+            for received in frames:
+                frame = received if classes.has_ball else without_balls(received, source.problems)
                 before = time.perf_counter()
                 try:
                     prediction = predict(frame)

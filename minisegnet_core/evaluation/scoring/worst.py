@@ -64,7 +64,7 @@ def badness(score: FrameScore, changed: float, absent: tuple[int, ...]) -> tuple
     if score.match is None and score.confusion is None:
         value = changed
         parts = [f'{100 * changed:.1f} % of label pixels changed']
-    return value, ', '.join(parts) or 'no ball, none predicted'
+    return value, ', '.join(parts) or ('no ball, none predicted' if score.match is not None else 'no label to compare')
 
 
 @dataclass

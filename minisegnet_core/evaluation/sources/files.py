@@ -59,7 +59,7 @@ class DatasetSource:
             usable = check_labels(labels, image, sample.name, self._classes, self.problems)
             if sample.predicted:
                 self.problems.add('predicted_labels', PREDICTED_LABELS, sample.name)
-            if sample.balls is None:
+            if sample.balls is None and self._classes.has_ball:
                 self.problems.add('no_ball_truth', 'image has no ball annotation, not in the ball figures', sample.name)
             yield SourceFrame(
                 index, sample.name, image, sample.stamp, group=sample.group, labels=usable, balls=sample.balls

@@ -108,7 +108,10 @@ def figures(evaluation: Evaluation, units: Units, weights: NDArray[np.int64]) ->
     for index, name in enumerate(classes.names):
         if index not in evaluation.absent:
             result[f'iou.{name}'] = iou[:, index]
-    result['boundary_f.line'] = boundary_f(weights @ lines)
+    if classes.has_line:
+        result['boundary_f.line'] = boundary_f(weights @ lines)
+    if not classes.has_ball:
+        return result
     found, missed, false = (weights @ balls).T
     result['ball.precision'] = ratios(found, found + false)
     result['ball.recall'] = ratios(found, found + missed)

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.encodings import Order
-from minisegnet_core.errors import ModelError
+from minisegnet_core.errors import ModelError, shortened
 from minisegnet_core.inference.engines.base import Device, ImageSize, Precision
 from minisegnet_core.inference.engines.compiled_cache import cache_directory
-from minisegnet_core.inference.engines.onnx_metadata import check_precision, classes_of, is_int8
+from minisegnet_core.inference.engines.onnx_metadata import PROBABILITIES, check_precision, is_int8, record_of
+from minisegnet_core.model_files import check_network
 
 # Official builds send usage statistics unless this variable is set before the import. Set it to 0 to allow them.
 os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
@@ -51,7 +52,8 @@ class OnnxRuntimeEngine:
     def __init__(
         self, path: Path, threads: int = 1, precision: Precision | None = None, device: Device = 'auto'
     ) -> None:
-        self.classes = classes_of(path)
+        record = record_of(path)
+        self.classes = record.classes
         check_precision(path, precision)
         if precision == 'bfloat16':
             raise ModelError('ONNX Runtime has no bfloat16 convolutions; use the engine openvino or torch')
@@ -65,7 +67,8 @@ class OnnxRuntimeEngine:
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=providers)
         except Exception as error:  # its exceptions have no other common base class
-            raise ModelError(f'ONNX Runtime cannot load {path}: {error}') from error
+            raise ModelError(f'ONNX Runtime cannot load {path}: {shortened(_last_line(error), 120)}') from error
+        check_network(path, record, outputs=_channels(self._session))
         # A provider whose libraries do not load is left out of the session without an error.
         loaded = self._session.get_providers()[0]
         self.device = DEVICE_NAMES.get(loaded, loaded)
@@ -124,3 +127,14 @@ def _notes(device: Device, wanted: list[str], loaded: str) -> tuple[str, ...]:
     if device in ('gpu', 'npu'):
         return (f'this ONNX Runtime has no provider for {device}; it runs on the CPU (pip install onnxruntime-gpu)',)
     return ()
+
+
+def _channels(session: onnxruntime.InferenceSession) -> int | None:
+    """Return the number of classes of the output ``probabilities``; None if it is missing or not constant."""
+    shapes = {output.name: output.shape for output in session.get_outputs()}
+    first = next(iter(shapes.get(PROBABILITIES) or ()), None)
+    return first if isinstance(first, int) else None
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

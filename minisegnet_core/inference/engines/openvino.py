@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minisegnet_core.encodings import Order
-from minisegnet_core.errors import ModelError
+from minisegnet_core.errors import ModelError, shortened
 from minisegnet_core.inference.engines.base import Device, ImageSize, Precision, file_hash
 from minisegnet_core.inference.engines.compiled_cache import bound_cache, cache_directory, cache_entry, writable_folder
-from minisegnet_core.inference.engines.onnx_metadata import check_precision, classes_of, is_int8
+from minisegnet_core.inference.engines.onnx_metadata import PROBABILITIES, check_precision, is_int8, record_of
+from minisegnet_core.model_files import check_network
 from minisegnet_core.processor import processor
 
 CONVERTER = 'openvino.tools.ovc'
@@ -107,15 +108,19 @@ class OpenVinoEngine:
         cache: bool = True,
     ) -> None:
         self._core, self._path = openvino_core(), path
+        record = record_of(path)  # before OpenVINO, which prints the complaints of all its readers about other files
+        self.classes = record.classes
         try:
             self._model = self._core.read_model(path)
+            outputs = {output.get_any_name(): output.get_partial_shape() for output in self._model.outputs}
         except RuntimeError as error:
-            raise ModelError(f'OpenVINO cannot read {path}: {_last_line(error)}') from error
-        self.classes = classes_of(path)
-        if {output.get_any_name() for output in self._model.outputs} != {'labels', 'probabilities'}:
+            raise ModelError(f'OpenVINO cannot read {path}: {shortened(_last_line(error), 120)}') from error
+        if set(outputs) != {'labels', PROBABILITIES}:
             raise ModelError(
                 f'{path} has other outputs than labels and probabilities; make it with `minisegnet export`'
             )
+        channels = outputs[PROBABILITIES][0]
+        check_network(path, record, outputs=channels.get_length() if channels.is_static else None)
         check_precision(path, precision)
         self.device = DEVICE_NAMES[device]
         self.notes: tuple[str, ...] = ()
@@ -174,7 +179,9 @@ class OpenVinoEngine:
         try:
             compiled = self._compile_cached(model, entry)
         except RuntimeError as error:
-            raise ModelError(f'OpenVINO cannot compile the model for {self.device}: {_last_line(error)}') from error
+            raise ModelError(
+                f'OpenVINO cannot compile the model for {self.device}: {shortened(_last_line(error), 120)}'
+            ) from error
         self._check_precision(compiled)
         return compiled.create_infer_request()
 
@@ -254,4 +261,4 @@ def _specialize(model: ov.Model, image_size: ImageSize, order: Order, network_si
 
 def _last_line(error: Exception) -> str:
     """Return the last line of an OpenVINO error; the lines before it name source files."""
-    return str(error).strip().splitlines()[-1]
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

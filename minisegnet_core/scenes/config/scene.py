@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from minisegnet_core.errors import ConfigurationError, suggestion
-from minisegnet_core.files import read_yaml_mapping
+from minisegnet_core.errors import ConfigurationError, shortened, suggestion
 from minisegnet_core.scenes.config.settings import (
     BallSettings,
     CameraSettings,
@@ -24,7 +23,14 @@ from minisegnet_core.scenes.config.settings import (
     ThingSettings,
     TurfSettings,
 )
-from minisegnet_core.settings import describe, load_settings, plain_values, settings_class, settings_of
+from minisegnet_core.settings import (
+    describe,
+    load_settings,
+    plain_values,
+    read_settings_file,
+    settings_class,
+    settings_of,
+)
 
 PRESETS: dict[str, dict[str, Any]] = {
     'humanoid': {'field': {'kinds': ['kid', 'adult', 'humanoid2018']}},
@@ -79,7 +85,7 @@ class SceneConfig:
         """
         if name not in PRESETS:
             hint = suggestion(name, PRESETS) or f'; choose from {", ".join(PRESETS)}'
-            raise ConfigurationError(f'there is no preset {name!r}{hint}')
+            raise ConfigurationError(f'there is no preset {shortened(repr(name))}{hint}')
         return cls().updated(PRESETS[name])
 
     @classmethod
@@ -103,7 +109,7 @@ class SceneConfig:
         Raises:
             ConfigurationError: the file is missing, is not YAML, or holds a wrong setting.
         """
-        return cls.from_mapping(read_yaml_mapping(Path(path)), str(path))
+        return cls.from_mapping(read_settings_file(Path(path)), str(path))
 
     def updated(self, changes: Mapping[str, Any], origin: str = '') -> SceneConfig:
         """Return this configuration with the given settings replaced. Raises as :meth:`from_mapping`."""

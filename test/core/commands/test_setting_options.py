@@ -33,7 +33,7 @@ class Config:
     """Work fast."""
     mode: Literal['none', 'some', 'all'] = 'some'
     """How much."""
-    weights: tuple[float, ...] | Literal['auto'] = (1.0, 2.0)
+    weights: tuple[float, ...] | dict[str, Annotated[float, Field(ge=0)]] | Literal['auto'] = (1.0, 2.0)
     """Weights."""
     crop: tuple[int, int] | tuple[()] = ()
     """Crop."""
@@ -68,6 +68,8 @@ def test_names_have_hyphens():
         (['--no-fast', '--fast'], 'fast', True),
         (['--mode', 'none'], 'mode', 'none'),
         (['--weights', '1,3e-1,2'], 'weights', (1.0, 0.3, 2.0)),
+        (['--weights', 'ball=3,line=2e0'], 'weights', {'ball': 3.0, 'line': 2.0}),
+        (['--weights', '{ball: 3, line: 2}'], 'weights', {'ball': 3.0, 'line': 2.0}),
         (['--weights', '[1, 2]'], 'weights', (1.0, 2.0)),
         (['--weights', '4'], 'weights', (4.0,)),
         (['--weights', 'auto'], 'weights', 'auto'),
@@ -130,6 +132,6 @@ def test_help_shows_meaning_and_default_in_one_shape():
     text = ' '.join(parser.format_help().split())
     assert '--mode {none,some,all} how much (default: some)' in text
     assert '--fast, --no-fast work fast (default: true)' in text
-    assert '--weights {X,X,...,auto} weights (default: 1,2)' in text
+    assert '--weights {X,X,...,NAME=X,...,auto} weights (default: 1,2)' in text
     assert '--repeat.PREFIX N uses of each image --stage' not in text
     assert 'stage: --stage.batch-size N images per step, 100 % of them (default: 8)' in text

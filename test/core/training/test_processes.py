@@ -68,7 +68,7 @@ def half_batches_by_hand(config: TrainConfig) -> tuple[dict[str, torch.Tensor], 
     parameters = {key: value.requires_grad_() for key, value in dict(context.model.named_parameters()).items()}
     statistics = [{key: value.clone() for key, value in context.model.named_buffers()} for _ in range(2)]
     optimizer = torch.optim.AdamW(parameters.values(), lr=1e-3, weight_decay=config.weight_decay, fused=True)
-    class_weights = torch.tensor(config.class_weights)
+    class_weights = torch.tensor(context.class_weights)
     mean, std = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
     context.model.train()
     losses = []

@@ -16,7 +16,7 @@ import yaml
 torch = pytest.importorskip('torch', reason='training needs PyTorch')
 
 from minisegnet_core.checkpoint import load_checkpoint, read_training_state
-from minisegnet_core.errors import ConfigurationError, DatasetError, OutputError
+from minisegnet_core.errors import ConfigurationError, DatasetError, ModelError, OutputError
 from minisegnet_core.settings import plain_values
 from minisegnet_core.training.config import StageConfig, TrainConfig
 from minisegnet_core.training.reporting import Silence
@@ -182,3 +182,44 @@ def test_a_run_without_its_best_checkpoint_is_not_resumed(half_done):
     (Path(config.output) / 'best.safetensors').unlink()
     with pytest.raises(ConfigurationError, match=r'last\.ckpt but not best\.safetensors.*--init-from'):
         train(config, resume=True)
+
+
+SPOILED = {
+    'empty': lambda state: {},
+    'no rows': lambda state: {key: value for key, value in state.items() if key != 'rows'},
+    'no epoch': lambda state: {**state, 'rows': []},
+    'rows are a number': lambda state: {**state, 'rows': 5},
+    'a row is a text': lambda state: {**state, 'rows': ['x']},
+    'a row has other figures': lambda state: {**state, 'rows': [{'epoch': 0}]},
+    'record is empty': lambda state: {**state, 'record': {}},
+    'settings are a list': lambda state: {**state, 'config': []},
+    'model is empty': lambda state: {**state, 'model': {}},
+    'model has other shapes': lambda state: {
+        **state,
+        'model': {k: v[:0] for k, v in state['model'].items() if v.dim()},
+    },
+    'preprocessing is empty': lambda state: {**state, 'preprocessing': {}},
+    'class weights are texts': lambda state: {**state, 'class_weights': ['x', 'y', 'z', 'w']},
+    'class weights are few': lambda state: {**state, 'class_weights': [1.0]},
+}
+
+
+def test_a_state_that_lacks_something_is_refused_in_one_sentence(half_done):
+    _, config = half_done
+    last = Path(config.output) / 'last.ckpt'
+    whole = read_training_state(last)
+    for kind, spoil in SPOILED.items():
+        torch.save(spoil(whole), last)
+        with pytest.raises((ModelError, ConfigurationError)) as caught:
+            train(config, resume=True)
+        assert len(str(caught.value).replace(str(last), 'last.ckpt')) < 280, kind
+
+
+def test_a_run_of_an_earlier_version_with_the_default_class_weights_is_resumed(half_done):
+    """Earlier versions recorded the default weights of the soccer classes as a list."""
+    _, config = half_done
+    last = Path(config.output) / 'last.ckpt'
+    state = read_training_state(last)
+    state['config']['class_weights'] = [1.0, 3.0, 2.0, 1.0]
+    torch.save(state, last)
+    assert len(train(replace(config, class_weights='default'), resume=True).rows) == 2
