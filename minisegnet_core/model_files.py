@@ -77,9 +77,14 @@ def record_from_metadata(metadata: Mapping[str, Any], path: Path) -> ModelRecord
     Raises:
         ModelError: the metadata is damaged, of another program, or of another version.
     """
-    if metadata.get('format') != FORMAT:
+    if 'format' not in metadata:
         raise ModelError(
-            f'{path} is not a model of this version: its format is {shortened(repr(metadata.get("format")))}, expected '
+            f'{path} is not a model of minisegnet: it holds no classes and no preprocessing; make one with '
+            '`minisegnet train`, or use plain weights with --encoder-weights'
+        )
+    if metadata['format'] != FORMAT:
+        raise ModelError(
+            f'{path} is not a model of this version: its format is {shortened(repr(metadata["format"]))}, expected '
             f'{FORMAT!r}; make one with `minisegnet train` or `minisegnet export`'
         )
     try:
