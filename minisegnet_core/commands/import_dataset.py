@@ -18,7 +18,7 @@ formats:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +42,6 @@ from minisegnet_core.errors import ConfigurationError
 from minisegnet_core.frames import open_frames
 from minisegnet_core.inference.segmenter import Segmenter, SegmenterConfig
 
-FORMATS = ('masks', 'seglight', 'coco', 'torso21', 'boxes', 'frames', 'minisegnet')
 FORMATS_WITH_CLASSES = ('masks', 'seglight', 'coco')
 """Formats whose classes can be chosen."""
 
@@ -53,7 +52,7 @@ class SourceOptions:
 
     Attributes:
         path: folder, JSON file, bag or video.
-        format: one of :data:`FORMATS`.
+        format: one of :data:`OPENERS`.
         classes_file: ``dataset.yaml`` with the classes, or None.
         class_folders: folders that may be data sets with the classes, in order of precedence.
         colors: colours of label images, or None for those of the format.
@@ -95,7 +94,7 @@ class SourceOptions:
 @command
 def main(argv: Sequence[str], prog: str) -> int:
     source, options = _parse(argv, prog)
-    report = import_images(_open(source), options, _progress)
+    report = import_images(OPENERS[source.format](source), options, _progress)
     print('\n'.join(report.lines()))
     if options.rule.val_fraction and not report.images['val'] and not options.append:
         print(_empty_validation_hint(report, source.format))
@@ -103,38 +102,32 @@ def main(argv: Sequence[str], prog: str) -> int:
     return 0
 
 
-def _open(source: SourceOptions) -> Importer:
-    """Return the importer of a source."""
-    if source.format in ('masks', 'seglight'):
-        classes = _classes(source)
-        default = SEGLIGHT_COLORS if source.format == 'seglight' else None
-        colors = source.colors or default or colors_beside(source.path, classes)
-        return MaskFolders(source.path, ColorMap(colors, classes), classes, source.masks)
-    if source.format == 'coco':
-        images = source.masks.images
-        return Coco(source.path, _classes(source), names=source.categories, rest=source.rest, images=images)
-    if source.format == 'torso21':
-        return Torso21(source.path)
-    if source.format == 'minisegnet':
-        return MinisegnetDataset(source.path, _hardest(source))
-    return _labelled_by_model(source)
+def _open_masks(source: SourceOptions) -> Importer:
+    classes = _classes(source)
+    default = SEGLIGHT_COLORS if source.format == 'seglight' else None
+    colors = source.colors or default or colors_beside(source.path, classes)
+    return MaskFolders(source.path, ColorMap(colors, classes), classes, source.masks)
 
 
-def _hardest(source: SourceOptions) -> tuple[str, ...] | None:
-    if source.evaluation is None:
-        return None
-    from minisegnet_core.evaluation.scoring.frames_file import hardest  # the packages of evaluation load slowly
-
-    return hardest(source.evaluation, source.hardest)
+def _open_coco(source: SourceOptions) -> Importer:
+    images = source.masks.images
+    return Coco(source.path, _classes(source), names=source.categories, rest=source.rest, images=images)
 
 
-def _labelled_by_model(source: SourceOptions) -> Importer:
-    frames = open_frames(source.path, source.topic) if source.format == 'frames' else None
+def _open_torso21(source: SourceOptions) -> Importer:
+    return Torso21(source.path)
+
+
+def _open_boxes(source: SourceOptions) -> Importer:
     segmenter = Segmenter.from_config(source.model)
-    if frames is None:
-        categories = {_category_number(text): name for text, name in source.categories.items()} or {0: BALL}
-        options = BoxOptions(categories, source.min_label_confidence, source.masks.max_side, source.box_layout)
-        return BoxedImages(source.path, segmenter.probabilities, segmenter.classes, options)
+    categories = {_category_number(text): name for text, name in source.categories.items()} or {0: BALL}
+    options = BoxOptions(categories, source.min_label_confidence, source.masks.max_side, source.box_layout)
+    return BoxedImages(source.path, segmenter.probabilities, segmenter.classes, options)
+
+
+def _open_frames(source: SourceOptions) -> Importer:
+    frames = open_frames(source.path, source.topic)  # a wrong path fails before the model is loaded
+    segmenter = Segmenter.from_config(source.model)
     return LabelledFrames(
         frames,
         source_name(source.path),
@@ -142,6 +135,26 @@ def _labelled_by_model(source: SourceOptions) -> Importer:
         segmenter.classes,
         source.selection,
     )
+
+
+def _open_minisegnet(source: SourceOptions) -> Importer:
+    if source.evaluation is None:
+        return MinisegnetDataset(source.path, None)
+    from minisegnet_core.evaluation.scoring.frames_file import hardest  # the packages of evaluation load slowly
+
+    return MinisegnetDataset(source.path, hardest(source.evaluation, source.hardest))
+
+
+OPENERS: dict[str, Callable[[SourceOptions], Importer]] = {
+    'masks': _open_masks,
+    'seglight': _open_masks,
+    'coco': _open_coco,
+    'torso21': _open_torso21,
+    'boxes': _open_boxes,
+    'frames': _open_frames,
+    'minisegnet': _open_minisegnet,
+}
+"""The formats, and what opens the importer of each."""
 
 
 def _classes(source: SourceOptions) -> ClassSet:
@@ -231,7 +244,7 @@ def make_parser(prog: str) -> CommandParser:
     parser = CommandParser.of(prog, __doc__)
     add = parser.add_argument
     add('source', type=path, metavar='SOURCE', help='folder, JSON file, bag or video')
-    add('--format', required=True, **choice(*FORMATS), help='format of the source')
+    add('--format', required=True, **choice(*OPENERS), help='format of the source')
     add('--output', required=True, type=path, metavar='DIR', help='folder of the data set to write')
     add('--append', action='store_true', help='add to the data set in --output, or continue an import')
     add('--dry-run', action='store_true', help='read everything, report what would be written, write nothing')
@@ -266,7 +279,7 @@ def _add_split_options(parser: CommandParser) -> None:
     )
     add('--val-fraction', type=fraction, default=0.15, metavar='F', help='fraction of the groups for validation')
     add('--test-fraction', type=fraction, default=0.0, metavar='F', help='fraction of the groups for testing')
-    add('--seed', type=int, default=0, metavar='N', help='seed of the split; another seed draws other groups')
+    add('--seed', type=integer(0), default=0, metavar='N', help='seed of the split; another seed draws other groups')
     add(
         '--val-groups',
         nargs='*',
