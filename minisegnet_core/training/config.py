@@ -31,11 +31,12 @@ SOCCER_WEIGHTS = {'background': 1.0, 'ball': 3.0, 'line': 2.0, 'field': 1.0}
 
 
 def _as_text(value: Any) -> Any:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+    value = os.fspath(value) if isinstance(value, os.PathLike) else value
+    return os.path.expanduser(value) if isinstance(value, str) else value
 
 
 PathText = Annotated[str, BeforeValidator(_as_text)]
-"""A path as text, which YAML and checkpoints hold; ``pathlib`` paths are accepted."""
+"""A path as text, which YAML and checkpoints hold; ``pathlib`` paths are accepted, and ``~`` is the home folder."""
 
 
 @settings_class

@@ -180,7 +180,7 @@ def find_learning_rates(config: TrainConfig, stage: str, reporter: Reporter) -> 
     dataset = open_dataset(config.data)
     check_data(dataset, ('train',), fabric, reporter)
     context = make_context(config, dataset, fabric, reporter)
-    output = Path(config.output).expanduser()
+    output = Path(config.output)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -44,7 +44,7 @@ def make_starting_model(
 
 def _resumed_model(config: TrainConfig, dataset: Dataset, state: dict[str, Any]) -> tuple[MiniSegNet, Preprocessing]:
     names = dataset.classes.names
-    path = Path(config.output).expanduser() / 'last.ckpt'
+    path = Path(config.output) / 'last.ckpt'
     record = record_from_metadata(state['record'], path)
     recorded = record.classes.names
     if recorded != names:
@@ -58,7 +58,7 @@ def _resumed_model(config: TrainConfig, dataset: Dataset, state: dict[str, Any])
 
 
 def _fine_tuned_model(config: TrainConfig, path: str, dataset: Dataset) -> tuple[MiniSegNet, Preprocessing]:
-    model, record = load_checkpoint(Path(path).expanduser())
+    model, record = load_checkpoint(Path(path))
     if record.classes.names != dataset.classes.names:
         raise ConfigurationError(
             f'init_from has the classes {", ".join(record.classes.names)}, but {dataset.root} has '
@@ -83,9 +83,7 @@ def load_encoder_weights(model: MiniSegNet, source: str) -> None:
     """
     if source == 'none':
         return
-    state = (
-        _imagenet_weights(model.width_mult) if source == 'imagenet' else _encoder_weights_of(Path(source).expanduser())
-    )
+    state = _imagenet_weights(model.width_mult) if source == 'imagenet' else _encoder_weights_of(Path(source))
     state = {key: value for key, value in state.items() if not key.startswith(CLASSIFIER_PREFIX)}
     load_weights(model.encoder, state, source, f'a ResNet18 encoder of width_mult {model.width_mult:g}')
     broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]

@@ -83,7 +83,7 @@ class _Trainer:
         self.reporter = reporter if self.fabric.is_global_zero else Silence()
         dataset = open_dataset(config.data)  # before the folder of the run is created
         writes = self.fabric.is_global_zero
-        self.folder = RunFolder(Path(config.output).expanduser(), resume, plain_values(config), writes=writes)
+        self.folder = RunFolder(Path(config.output), resume, plain_values(config), writes=writes)
         self.folder.adopt(gather(self.fabric, self.folder.state)[0])
         state = self.folder.state
         check_data(dataset, ('train', 'val'), self.fabric, self.reporter)
