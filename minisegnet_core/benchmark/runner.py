@@ -1,34 +1,106 @@
-"""Run a benchmark: each case in a fresh process, one after the other."""
+"""Run a benchmark: each case in a fresh process, and how much the cases agree with a reference."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 import minisegnet_core
-from minisegnet_core.benchmark.accuracy import Row, add_accuracy, resized
 from minisegnet_core.benchmark.child import Task
 from minisegnet_core.benchmark.jitter import measure_jitter
 from minisegnet_core.benchmark.machine import describe_machine, network_gflop, peak_gflops
 from minisegnet_core.benchmark.plan import BenchmarkConfig, Case, plan_cases
+from minisegnet_core.classes import ClassSet
+from minisegnet_core.data.reduction import reduce_labels
 from minisegnet_core.inference.agreement import LabelledPair
-from minisegnet_core.inference.engines.base import PRECISIONS
+from minisegnet_core.inference.engines.base import PRECISIONS, ImageSize
 from minisegnet_core.inference.engines.onnx_metadata import width_of
 from minisegnet_core.inference.sample_images import labelled_images
 from minisegnet_core.inference.segmenter import Segmenter
 from minisegnet_core.inference.selection import classes_of_model, default_threads, find_model, shipped_models
+from minisegnet_core.metrics import ConfusionMatrix
 from minisegnet_core.processor import has_nvidia_gpu
+
+REFERENCES = (('torch', 'float32'), ('onnxruntime', 'float32'), ('openvino', 'float32'))
+"""Engine and precision of the reference; the first that was measured is used."""
+
+Row = dict[str, Any]
+"""One row of the report; its keys are those of the JSON output."""
+
+
+def add_accuracy(
+    rows: Sequence[Row],
+    labels: Mapping[int, NDArray[np.uint8]],
+    pairs: Sequence[LabelledPair],
+    classes: ClassSet,
+) -> None:
+    """Add ``mean_iou``, ``reference``, ``label_agreement`` and ``iou_drop`` to the rows that were measured.
+
+    Rows are compared with the reference of the same size.
+
+    Args:
+        rows: rows of the report, changed in place.
+        labels: (N, h, w) uint8 label images by the index of their row.
+        pairs: the N images with their ground truth, at any size.
+        classes: classes of the models.
+    """
+    for size in dict.fromkeys(row['size'] for row in rows):
+        _add_accuracy_of_size([index for index in labels if rows[index]['size'] == size], rows, labels, pairs, classes)
+
+
+def _add_accuracy_of_size(
+    indices: Sequence[int],
+    rows: Sequence[Row],
+    labels: Mapping[int, NDArray[np.uint8]],
+    pairs: Sequence[LabelledPair],
+    classes: ClassSet,
+) -> None:
+    by_kind = {(rows[index]['engine'], rows[index]['precision']): index for index in reversed(indices)}
+    reference = next((by_kind[kind] for kind in REFERENCES if kind in by_kind), None)
+    for index in indices:
+        row = rows[index]
+        row['mean_iou'] = _mean_iou(labels[index], row['size'], pairs, classes)
+        row['reference'] = None if reference is None else '{engine} {precision}'.format(**rows[reference])
+        row['label_agreement'] = None if reference is None else float((labels[index] == labels[reference]).mean())
+    for index in indices:
+        own, other = rows[index]['mean_iou'], None if reference is None else rows[reference]['mean_iou']
+        rows[index]['iou_drop'] = None if own is None or other is None else other - own
+
+
+def _mean_iou(labels: NDArray[np.uint8], size: str, pairs: Sequence[LabelledPair], classes: ClassSet) -> float | None:
+    """Return the mean IoU of label images on the label grid; None without ground truth."""
+    width, height = (int(part) for part in size.split('x'))
+    confusion = ConfusionMatrix(len(classes))
+    for pair, predicted in zip(pairs, labels, strict=True):
+        truth = resized(pair, (width, height))[1]
+        if truth is not None:
+            confusion.add(reduce_labels(truth, classes), predicted)
+    mean = confusion.mean_iou()
+    return None if math.isnan(mean) else mean
+
+
+def resized(pair: LabelledPair, size: ImageSize) -> LabelledPair:
+    """Return a pair resized to (width, height): the image by area, its labels by nearest neighbour."""
+    image, labels = pair
+    if (image.shape[1], image.shape[0]) != size:
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        if labels is not None:
+            labels = np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+    return image, labels
+
 
 CHILD = 'minisegnet_core.benchmark.child'
 TIME_LIMIT = 900.0

@@ -12,7 +12,7 @@ pytest.importorskip('onnxruntime', reason='the rows of these tests are of ONNX R
 
 from minisegnet_core.benchmark import jitter, machine, plan, runner
 from minisegnet_core.benchmark import report as benchmark_report
-from minisegnet_core.benchmark.accuracy import add_accuracy
+from minisegnet_core.benchmark.runner import add_accuracy
 from minisegnet_core.classes import SOCCER
 from minisegnet_core.commands import benchmark as benchmark_command
 from minisegnet_core.errors import ConfigurationError, ModelError

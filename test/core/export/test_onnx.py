@@ -12,7 +12,7 @@ from minisegnet_core.benchmark.runner import width_mult_of
 from minisegnet_core.checkpoint import ModelRecord, save_checkpoint
 from minisegnet_core.classes import SOCCER
 from minisegnet_core.errors import ModelError
-from minisegnet_core.export import checks
+from minisegnet_core.export import onnx as checks
 from minisegnet_core.export import onnx as onnx_export
 from minisegnet_core.inference.engines.onnx_metadata import width_of
 from minisegnet_core.inference.engines.torch import TorchEngine

@@ -7,9 +7,8 @@ import pytest
 from minisegnet_core.classes import SOCCER
 from minisegnet_core.errors import SourceError
 from minisegnet_core.evaluation.scoring.pipeline import evaluate_source
-from minisegnet_core.evaluation.sources.bag_records import McapRecords
 from minisegnet_core.evaluation.sources.bags import BagPart, BagSelection, BagSource, ReadableBag
-from minisegnet_core.evaluation.sources.recovery import is_cut_off
+from minisegnet_core.evaluation.sources.recovery import McapRecords, is_cut_off
 from minisegnet_core.parallel import prefetch
 from support.bag_files import BASE, FORMATS, BagMaker
 from support.recordings import IMAGES, evaluated, image_of, labels_of, make_bag, predict
