@@ -134,7 +134,13 @@ class ClassSet:
             ConfigurationError: an entry has no name or colour, or the set is not valid.
         """
         try:
-            return cls(tuple(SegmentationClass(str(e['name']), tuple(int(v) for v in e['color'])) for e in entries))  # type: ignore[arg-type]
+            for entry in entries:
+                if not isinstance(entry['name'], str):  # YAML reads no and on as truth values
+                    raise ConfigurationError(
+                        f'class name {shortened(repr(entry["name"]))} is not text; put names like no and on in quotes'
+                    )
+            colors = [tuple(map(int, entry['color'])) for entry in entries]
+            return cls(tuple(SegmentationClass(e['name'], c) for e, c in zip(entries, colors, strict=True)))  # type: ignore[arg-type]
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ConfigurationError(
                 f'classes {shortened(repr(entries))} must be a list of {{name: word, color: [red, green, blue]}}'

@@ -31,6 +31,8 @@ TEMPORARY_SUFFIX = '.part'
 
 ErrorType = type[MinisegnetError]
 
+ZIP_MARK = b'PK\x03\x04'
+
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, 'UTF-32'),
     (codecs.BOM_UTF32_BE, 'UTF-32'),
@@ -125,6 +127,8 @@ def read_text(path: Path, raises: ErrorType = ConfigurationError, *, lenient: bo
     for mark, encoding in BYTE_ORDER_MARKS:
         if data.startswith(mark):
             raise raises(f'{path} is {encoding} text, as the mark at position 0 states; save it as UTF-8')
+    if data.startswith(ZIP_MARK):  # label tools export archives, which downloads name as the file inside
+        raise raises(f'{path} is a ZIP archive; unpack it and name the file inside')
     try:
         return data.decode('utf-8-sig', errors='replace' if lenient else 'strict')
     except UnicodeDecodeError as error:

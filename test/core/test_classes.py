@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import yaml
 
 from minisegnet_core.classes import IGNORE, SOCCER, ClassSet, SegmentationClass, replace_absent
 from minisegnet_core.errors import ConfigurationError
@@ -49,3 +50,11 @@ def test_absent_classes_are_found_by_name_and_replaced_by_id():
 def test_absent_classes_that_cannot_be_replaced_are_rejected(absent, message):
     with pytest.raises(ConfigurationError, match=message):
         SOCCER.absent_ids(absent)
+
+
+@pytest.mark.parametrize('word', ['no', 'on'])
+def test_a_name_that_yaml_reads_as_a_truth_value_is_refused_with_the_way_out(word):
+    """yaml/pyyaml, issue 613."""
+    entry = yaml.safe_load(f'{{name: {word}, color: [1, 2, 3]}}')
+    with pytest.raises(ConfigurationError, match='is not text; put names like no and on in quotes'):
+        ClassSet.from_list([entry])

@@ -2,6 +2,7 @@
 
 import errno
 import math
+import zipfile
 
 import pytest
 
@@ -261,3 +262,11 @@ def test_only_finite_numbers_are_numbers(value):
 
 def test_names_that_look_alike_are_the_same():
     assert same_name('Gro\u0308\u00dfe') == same_name('Gr\u00f6\u00dfe') != same_name('Grosse')
+
+
+def test_an_archive_in_place_of_a_text_file_is_named(tmp_path):
+    """Label Studio's COCO export is a ZIP file (HumanSignal/label-studio, issue 5740)."""
+    with zipfile.ZipFile(tmp_path / 'c.json', 'w') as archive:
+        archive.writestr('result.json', '{}')
+    with pytest.raises(DatasetError, match=r'c\.json is a ZIP archive; unpack it'):
+        read_json(tmp_path / 'c.json', DatasetError)
